@@ -1,0 +1,28 @@
+"""What a scope is, and when it is enough. Pure: no clock, no socket, no framework.
+
+`grammar` reads and writes scopes, `catalog` knows which exist and what each covers, `requirement`
+says what a route needs, `roles` who may be given what, `principal` who calls.
+"""
+
+from .catalog import Catalog, Held, Scope
+from .grammar import ScopeSet
+from .principal import Principal
+from .requirement import Allowed, Denied, Requirement, Rule, all_of, any_of
+from .roles import Ceilings, Role, issue
+
+__all__ = [
+    "Allowed",
+    "Catalog",
+    "Ceilings",
+    "Denied",
+    "Held",
+    "Principal",
+    "Requirement",
+    "Role",
+    "Rule",
+    "Scope",
+    "ScopeSet",
+    "all_of",
+    "any_of",
+    "issue",
+]

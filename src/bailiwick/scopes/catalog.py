@@ -1,0 +1,372 @@
+"""The scopes an API knows, and what each one covers when it is held.
+
+The catalog is compiled once, when the application starts, into integers used as bit masks: bit i
+stands for the i-th catalogued scope. What a token holds becomes one mask, what a route needs
+another, and a check is `held & need == need`, whether the token carries 3 scopes or 3,000.
+
+Wildcards are compared segment by segment and never through `re` or `fnmatch`: an allow-list that
+was compiled to a pattern without escaping is CVE-2026-25479.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import ConfigurationError, InvalidScope
+from .grammar import ScopeSet, check_scope
+from .roles import Role
+
+if TYPE_CHECKING:
+    from .requirement import Requirement, Rule
+
+__all__ = ["Catalog", "Held", "Scope", "wildcard_prefix"]
+
+SEPARATOR: Final = ":"
+WILDCARD: Final = "*"
+
+
+def wildcard_prefix(name: str) -> str | None:
+    """The P of a wildcard `P:*`, or None if `name` is a plain name.
+
+    Only a whole last segment is a wildcard: `us*`, `*:read`, `a:*:b`, `users:**` and a bare `*`
+    are plain names.
+    """
+    prefix, separator, last = name.rpartition(SEPARATOR)
+    return prefix if separator and last == WILDCARD else None
+
+
+def _ancestors(name: str) -> Iterable[str]:
+    """Every P such that `P:*` covers `name`: its leading runs of whole segments, at least one left over."""
+    cut = name.find(SEPARATOR)
+    while cut != -1:
+        yield name[:cut]
+        cut = name.find(SEPARATOR, cut + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One permission that an API knows.
+
+    Args:
+        name: a scope-token (RFC 6749 section 3.3), such as "users:read".
+        description: one sentence for the person who is asked for consent, and for OpenAPI.
+        implies: other catalogued scopes that whoever holds this one holds too.
+
+    Raises:
+        ConfigurationError: the name breaks the grammar, or `implies` is a string.
+    """
+
+    name: str
+    description: str = ""
+    implies: tuple[str, ...] = ()
+
+    def __init__(self, name: str, description: str = "", implies: Iterable[str] = ()) -> None:
+        if isinstance(implies, str | bytes):
+            raise ConfigurationError(f"Scope {name!r}: implies takes a list of scopes, not one text.", id="BW104")
+        try:
+            object.__setattr__(self, "name", check_scope(name))
+            object.__setattr__(self, "implies", tuple(check_scope(other) for other in implies))
+        except InvalidScope as bad:
+            raise ConfigurationError(f"Scope {ascii(name)}: {bad.description}", id="BW101") from bad
+        object.__setattr__(self, "description", description)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What somebody holds, compiled against one catalog.
+
+    Args:
+        mask: one bit for each catalogued scope that is covered.
+        names: the scopes exactly as they were named; a name that the catalog does not know covers only itself.
+    """
+
+    mask: int
+    names: ScopeSet = field(compare=False)
+
+
+class Catalog:
+    """The scopes an API knows, the roles that bundle them, and which one is superuser.
+
+    Args:
+        scopes: `Scope`s, or a mapping of names to descriptions.
+        roles: `Role`s, or a mapping of role names to lists of scopes. A role may hold wildcards.
+        superuser: the catalogued scope that covers the whole catalog, if there is one.
+
+    Raises:
+        ConfigurationError: a bad or repeated name, an implication of an unknown scope or in a
+            circle, a role with an unknown scope, a superuser that is not catalogued. The message
+            names the nearest known scope.
+
+    Source: the scope rules of the Bailiwick contract; RFC 6749 section 3.3 for names.
+    """
+
+    def __init__(
+        self,
+        scopes: Iterable[Scope | str] | Mapping[str, str],
+        *,
+        roles: Iterable[Role] | Mapping[str, Iterable[str]] = (),
+        superuser: str | None = None,
+    ) -> None:
+        self.scopes: Mapping[str, Scope] = _declared(scopes)
+        self._bit: Mapping[str, int] = {name: 1 << i for i, name in enumerate(self.scopes)}
+        self._all = (1 << len(self.scopes)) - 1
+        if superuser is not None and superuser not in self.scopes:
+            raise ConfigurationError(
+                f"The superuser scope {superuser!r} is not in the catalog.{self.nearest(superuser)}", id="BW102"
+            )
+        self.superuser = superuser
+        self._covers = self._compile_implications()
+        self._below = self._compile_wildcards()
+        self.roles: Mapping[str, Role] = self._compile_roles(roles)
+
+    # -- made once, at start ---------------------------------------------------------------
+
+    def _compile_implications(self) -> dict[str, int]:
+        """For each catalogued name, the mask of all that it covers: itself and, transitively, what it implies."""
+        for scope in self.scopes.values():
+            for implied in scope.implies:
+                if implied not in self.scopes:
+                    raise ConfigurationError(
+                        f"Scope {scope.name!r} implies {implied!r}, which is not in the catalog.{self.nearest(implied)}",
+                        id="BW102",
+                    )
+        covers: dict[str, int] = {}
+        for start in self.scopes:
+            # Depth first with an explicit path, so that a chain of 10,000 implications is no RecursionError.
+            path: list[tuple[str, list[str]]] = [(start, list(self.scopes[start].implies))]
+            on_path = {start}
+            while path:
+                name, rest = path[-1]
+                if name in covers:
+                    path.pop()
+                    on_path.discard(name)
+                elif rest:
+                    implied = rest.pop()
+                    if implied in on_path:
+                        circle = [step for step, _ in path]
+                        circle = [*circle[circle.index(implied) :], implied]
+                        raise ConfigurationError(f"Scopes imply each other in a circle: {' -> '.join(circle)}.", id="BW105")
+                    if implied not in covers:
+                        path.append((implied, list(self.scopes[implied].implies)))
+                        on_path.add(implied)
+                else:
+                    mask = self._all if name == self.superuser else self._bit[name]
+                    for implied in self.scopes[name].implies:
+                        mask |= covers[implied]
+                    covers[name] = mask
+        return covers
+
+    def _compile_wildcards(self) -> dict[str, int]:
+        """For each P, the mask of all that `P:*` covers: wildcards first, implications after."""
+        below: dict[str, int] = {}
+        for name in self.scopes:
+            for prefix in _ancestors(name):
+                below[prefix] = below.get(prefix, 0) | self._covers[name]
+        return below
+
+    def _compile_roles(self, roles: Iterable[Role] | Mapping[str, Iterable[str]]) -> dict[str, Role]:
+        if isinstance(roles, Mapping):
+            roles = [Role(name, scopes) for name, scopes in roles.items()]
+        made: dict[str, Role] = {}
+        for role in roles:
+            if role.name in made:
+                raise ConfigurationError(f"The role {role.name!r} is declared twice.", id="BW106")
+            for scope in role.scopes:
+                if not self.knows(scope):
+                    raise ConfigurationError(
+                        f"The role {role.name!r} holds {scope!r}, which the catalog does not know.{self.nearest(scope)}",
+                        id="BW107",
+                    )
+            made[role.name] = role
+        return made
+
+    @classmethod
+    def from_toml(cls, text: str) -> Catalog:
+        """Read a catalog from TOML.
+
+        Args:
+            text: a document with `[scopes]` (name = "description", or a table with `description`
+                and `implies`), optionally `superuser = "..."` and `[roles]` (name = list of scopes).
+
+        Raises:
+            ConfigurationError: the text is not TOML, or not a catalog.
+        """
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as bad:
+            raise ConfigurationError(f"The catalog is not valid TOML: {bad}.") from bad
+        if unknown := document.keys() - {"scopes", "roles", "superuser"}:
+            raise ConfigurationError(
+                f"The catalog has unknown entries: {', '.join(sorted(unknown))}; known are scopes, roles and superuser."
+            )
+        roles = document.get("roles", {})
+        if not isinstance(roles, dict):
+            raise ConfigurationError("[roles] must be a table of lists of scopes.")
+        scopes = document.get("scopes", {})
+        if not isinstance(scopes, dict):
+            raise ConfigurationError("[scopes] must be a table of scopes.")
+        return cls(
+            [_scope_from_toml(name, entry) for name, entry in scopes.items()],
+            roles=roles,
+            superuser=document.get("superuser"),
+        )
+
+    # -- asked while the application runs --------------------------------------------------
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.scopes
+
+    def __len__(self) -> int:
+        return len(self.scopes)
+
+    def __iter__(self) -> Any:
+        return iter(self.scopes)
+
+    def __repr__(self) -> str:
+        return f"<Catalog of {len(self.scopes)} scopes, {len(self.roles)} roles>"
+
+    def knows(self, name: str) -> bool:
+        """Whether `name` is catalogued, or a wildcard that covers at least one catalogued scope."""
+        prefix = wildcard_prefix(name)
+        return name in self.scopes or (prefix is not None and prefix in self._below)
+
+    def nearest(self, name: str) -> str:
+        """A hint for error messages: " Did you mean ...?", or what is known."""
+        close = difflib.get_close_matches(name, self.scopes, n=1, cutoff=0.6)
+        if close:
+            return f" Did you mean {close[0]!r}?"
+        some = ", ".join(list(self.scopes)[:5])
+        return f" Known are: {some}{', ...' if len(self.scopes) > 5 else ''}." if some else " The catalog is empty."
+
+    def parse(self, text: str) -> ScopeSet:
+        """Read a space-separated scope string and insist that the catalog knows each scope.
+
+        Raises:
+            InvalidScope: the text breaks the grammar, or names an unknown scope.
+        """
+        scopes = ScopeSet.parse(text)
+        for name in scopes:
+            if not self.knows(name):
+                raise InvalidScope(f"The scope {name!r} is unknown.{self.nearest(name)}", id="BW102")
+        return scopes
+
+    def hold(self, scopes: ScopeSet | Iterable[str]) -> Held:
+        """Compile what somebody holds: wildcards first, implications after.
+
+        Args:
+            scopes: the scopes of a token, a role or a ceiling.
+        """
+        names = scopes if isinstance(scopes, ScopeSet) else ScopeSet(scopes)
+        mask = 0
+        for name in names:
+            mask |= self._covers.get(name, 0)
+            prefix = wildcard_prefix(name)
+            if prefix is not None:
+                mask |= self._below.get(prefix, 0)
+        return Held(mask, names)
+
+    def covers(self, held: ScopeSet | Iterable[str] | Held, required: str | ScopeSet | Requirement) -> bool:
+        """Whether what is held is enough for what is required.
+
+        Args:
+            held: scopes, as a set, a list, or one space-separated scope string.
+            required: one scope name, a `ScopeSet` (all of it), or a requirement.
+
+        Raises:
+            InvalidScope: a name breaks the grammar.
+        """
+        if isinstance(held, str):
+            held = ScopeSet.parse(held)
+        if not isinstance(held, Held):
+            held = self.hold(held)
+        if isinstance(required, str):
+            return self._covers_one(held, check_scope(required))
+        if isinstance(required, ScopeSet):
+            return all(self._covers_one(held, name) for name in required)
+        return any(all(self._covers_one(held, name) for name in names) for names in required.alternatives)
+
+    def _covers_one(self, held: Held, name: str) -> bool:
+        bit = self._bit.get(name)
+        if bit is not None:
+            return bool(held.mask & bit)
+        if name in held.names:
+            return True
+        # Not catalogued. A wildcard is met by a shorter one or by the superuser (rule 5); any other
+        # unknown name only by itself (rule 6).
+        if wildcard_prefix(name) is None:
+            return False
+        if self.superuser is not None and held.mask & self._bit[self.superuser]:
+            return True
+        return any(f"{prefix}{SEPARATOR}{WILDCARD}" in held.names for prefix in _ancestors(name))
+
+    def expand(self, held: ScopeSet | Iterable[str]) -> ScopeSet:
+        """Replace each wildcard by the catalogued scopes that it covers (rule 8).
+
+        Implications stay what they are, the superuser scope stays one name, and a name that the
+        catalog does not know stays too.
+
+        Args:
+            held: the scopes of a role, a ceiling or a request.
+        """
+        names = held if isinstance(held, ScopeSet) else ScopeSet(held)
+        concrete: dict[str, None] = {}
+        for name in names:
+            prefix = wildcard_prefix(name)
+            if name in self.scopes or prefix is None:
+                concrete[name] = None
+            if prefix is not None:
+                start = prefix + SEPARATOR
+                concrete.update(dict.fromkeys(known for known in self.scopes if known.startswith(start)))
+        return ScopeSet(concrete)
+
+    def compile(self, requirement: Requirement, *, where: str = "") -> Rule:
+        """Turn a requirement into masks; done once for each route, when the application starts.
+
+        Args:
+            requirement: what the route needs.
+            where: the route's name, for the message.
+
+        Raises:
+            ConfigurationError: the requirement names a scope that is not catalogued (rule 6).
+        """
+        from .requirement import Rule
+
+        needs = []
+        for names in requirement.alternatives:
+            need = 0
+            for name in names:
+                bit = self._bit.get(name)
+                if bit is None:
+                    place = f"{where}: " if where else ""
+                    raise ConfigurationError(
+                        f"{place}the required scope {name!r} is not in the catalog.{self.nearest(name)}", id="BW102"
+                    )
+                need |= bit
+            needs.append(need)
+        return Rule(requirement, tuple(needs))
+
+
+def _declared(scopes: Iterable[Scope | str] | Mapping[str, str]) -> dict[str, Scope]:
+    if isinstance(scopes, str | bytes):
+        raise ConfigurationError("The catalog takes a list of scopes, not one text.", id="BW104")
+    if isinstance(scopes, Mapping):
+        scopes = [Scope(name, description) for name, description in scopes.items()]
+    declared: dict[str, Scope] = {}
+    for entry in scopes:
+        scope = entry if isinstance(entry, Scope) else Scope(entry)
+        if scope.name in declared:
+            raise ConfigurationError(f"The scope {scope.name!r} is declared twice.", id="BW106")
+        declared[scope.name] = scope
+    return declared
+
+
+def _scope_from_toml(name: str, entry: object) -> Scope:
+    if isinstance(entry, str):
+        return Scope(name, entry)
+    if isinstance(entry, dict) and not entry.keys() - {"description", "implies"}:
+        return Scope(name, entry.get("description", ""), entry.get("implies", ()))
+    raise ConfigurationError(f"The scope {name!r} must be a description, or a table with description and implies.")

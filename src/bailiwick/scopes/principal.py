@@ -1,0 +1,164 @@
+"""Who calls, as proved by a verified token, and what he may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InsufficientScope, InvalidScope
+from .grammar import ScopeSet
+from .requirement import Denied, Requirement, all_of, decide
+
+if TYPE_CHECKING:
+    from .catalog import Catalog, Held
+
+__all__ = ["Principal"]
+
+NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Principal:
+    """Who calls, as proved by a verified token. Immutable; its repr shows no token and no claims.
+
+    Args:
+        subject: the `sub` claim: the person, or the client that acts for itself.
+        scopes: the scopes that the token carries, as written in it.
+        client_id: the OAuth client through which he calls, or None if the token does not say.
+        issuer: the `iss` claim.
+        audience: the `aud` claim, as a tuple.
+        expires_at: when the token ends, in seconds since 1970-01-01 UTC, or None.
+        token_id: the `jti` claim, or None.
+        claims: every claim of the token, read-only.
+        catalog: the catalog that decides what is covered; a guard supplies its own.
+    """
+
+    __slots__ = (
+        "_bound",
+        "_catalog",
+        "_held",
+        "audience",
+        "claims",
+        "client_id",
+        "expires_at",
+        "issuer",
+        "scopes",
+        "subject",
+        "token_id",
+    )
+    subject: str
+    scopes: ScopeSet
+    client_id: str | None
+    issuer: str
+    audience: tuple[str, ...]
+    expires_at: float | None
+    token_id: str | None
+    claims: Mapping[str, Any]
+
+    def __init__(
+        self,
+        subject: str,
+        scopes: ScopeSet,
+        *,
+        client_id: str | None = None,
+        issuer: str = "",
+        audience: tuple[str, ...] = (),
+        expires_at: float | None = None,
+        token_id: str | None = None,
+        claims: Mapping[str, Any] = NO_CLAIMS,
+        catalog: Catalog | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "subject", subject)
+        put(self, "scopes", scopes)
+        put(self, "client_id", client_id)
+        put(self, "issuer", issuer)
+        put(self, "audience", audience)
+        put(self, "expires_at", expires_at)
+        put(self, "token_id", token_id)
+        put(self, "claims", claims if isinstance(claims, MappingProxyType) else MappingProxyType(dict(claims)))
+        put(self, "_catalog", catalog)
+        put(self, "_held", catalog.hold(scopes) if catalog is not None else None)
+        put(self, "_bound", None)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("A Principal cannot be changed.")
+
+    def __repr__(self) -> str:
+        return f"<Principal {self.subject!r} via {self.client_id!r}: {str(self.scopes)!r}>"
+
+    def under(self, catalog: Catalog) -> Principal:
+        """The same caller, with `catalog` deciding what his scopes cover.
+
+        The answer is remembered on this object: a verifier's cache hands out one Principal for each
+        token, and its scopes are compiled to a mask once, however many requests follow.
+        """
+        if self._catalog is catalog:
+            return self
+        bound: Principal | None = self._bound
+        if bound is not None and bound._catalog is catalog:
+            return bound
+        bound = Principal(
+            self.subject,
+            self.scopes,
+            client_id=self.client_id,
+            issuer=self.issuer,
+            audience=self.audience,
+            expires_at=self.expires_at,
+            token_id=self.token_id,
+            claims=self.claims,
+            catalog=catalog,
+        )
+        object.__setattr__(self, "_bound", bound)
+        return bound
+
+    @property
+    def held(self) -> Held:
+        """The compiled scopes.
+
+        Raises:
+            RuntimeError: no catalog is known; use `under(catalog)`.
+        """
+        if self._held is None:
+            raise RuntimeError("This Principal has no catalog yet; use principal.under(catalog).")
+        held: Held = self._held
+        return held
+
+    def has(self, *needed: str | Requirement) -> bool:
+        """Whether he may: all of the scopes or requirements given.
+
+        Args:
+            needed: scope names, or requirements. Wildcards, implications and the superuser count.
+
+        Raises:
+            ConfigurationError: nothing was given.
+            InvalidScope: a name is not catalogued, which is a typing mistake and not a refusal.
+        """
+        return bool(self._decide(all_of(*needed)))
+
+    def require(self, *needed: str | Requirement) -> None:
+        """Refuse with 403 unless he has all of the scopes or requirements given.
+
+        Args:
+            needed: scope names, or requirements.
+
+        Raises:
+            InsufficientScope: he does not.
+            ConfigurationError: nothing was given.
+            InvalidScope: a name is not catalogued.
+        """
+        decision = self._decide(all_of(*needed))
+        if isinstance(decision, Denied):
+            raise InsufficientScope(
+                "The token's scopes are too few for this operation.",
+                required=str(decision.required),
+                detail=f"{self.subject!r} lacks {str(decision.missing)!r}",
+            )
+
+    def _decide(self, requirement: Requirement) -> Any:
+        held = self.held
+        catalog: Catalog = self._catalog
+        for name in requirement.scopes:
+            if name not in catalog:
+                raise InvalidScope(f"The scope {name!r} is not in the catalog.{catalog.nearest(name)}", id="BW102")
+        return decide(requirement, held, catalog)

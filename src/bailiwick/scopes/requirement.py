@@ -1,0 +1,236 @@
+"""What a route needs: all of some scopes, any of some scopes, and compositions of the two.
+
+A bare list never means a requirement here, because nobody can tell "all" from "any" by reading one
+(authlib#432 and microsoft-identity-web#1977 were reported as security bugs). The two words are the
+names of the two functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ConfigurationError, InvalidScope
+from .grammar import ScopeSet, check_scope
+
+if TYPE_CHECKING:
+    from .catalog import Catalog, Held
+
+__all__ = ["Allowed", "Denied", "Requirement", "Rule", "all_of", "any_of"]
+
+# A requirement is kept as its alternatives ("any of these sets is enough"). (a|b)&(c|d)&... doubles
+# with each factor; nobody can review more than this many, and OpenAPI would list each.
+MAX_ALTERNATIVES: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The decision to let a caller through, with the scopes that it rests on."""
+
+    by: ScopeSet
+
+    def __bool__(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The decision to refuse, with the reason.
+
+    Attributes:
+        missing: what the caller lacks of `required`.
+        required: all that the operation needs; of several alternatives the smallest, and of equally
+            small ones the first. It goes unchanged into the challenge, the log, the test and the audit.
+    """
+
+    missing: ScopeSet
+    required: ScopeSet
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Requirement:
+    """What an operation needs. Immutable, hashable, and equal to any requirement of the same meaning.
+
+    Build it with `all_of` and `any_of`, and combine it with `&` and `|`.
+
+    Attributes:
+        alternatives: the sets of scopes, any one of which is enough, in the order of declaration.
+            No alternative contains another.
+    """
+
+    __slots__ = ("_meaning", "alternatives")
+    alternatives: tuple[ScopeSet, ...]
+    _meaning: frozenset[ScopeSet]
+
+    def __init__(self, alternatives: Iterable[ScopeSet]) -> None:
+        given = list(dict.fromkeys(alternatives))
+        # a | (a & b) needs only a: an alternative that contains another adds nothing.
+        kept = tuple(one for one in given if not any(other < one for other in given))
+        if not kept or not all(kept):
+            raise ConfigurationError("A requirement needs at least one scope.", id="BW103")
+        if len(kept) > MAX_ALTERNATIVES:
+            raise ConfigurationError(
+                f"A requirement has {len(kept)} alternatives, more than {MAX_ALTERNATIVES}; nobody could review it. "
+                "Declare a scope that stands for the combination.",
+                id="BW108",
+            )
+        object.__setattr__(self, "alternatives", kept)
+        object.__setattr__(self, "_meaning", frozenset(kept))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("A Requirement cannot be changed; combine it with & and | instead.")
+
+    def __reduce__(self) -> tuple[type[Requirement], tuple[tuple[ScopeSet, ...]]]:
+        return (Requirement, (self.alternatives,))
+
+    def __and__(self, other: Requirement) -> Requirement:
+        if not isinstance(other, Requirement):
+            return NotImplemented
+        if len(self.alternatives) * len(other.alternatives) > MAX_ALTERNATIVES**2:
+            raise ConfigurationError("A requirement has too many alternatives to be combined.", id="BW108")
+        return Requirement(
+            ScopeSet(dict.fromkeys((*left, *right))) for left, right in product(self.alternatives, other.alternatives)
+        )
+
+    def __or__(self, other: Requirement) -> Requirement:
+        if not isinstance(other, Requirement):
+            return NotImplemented
+        return Requirement((*self.alternatives, *other.alternatives))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Requirement):
+            return NotImplemented
+        return self._meaning == other._meaning
+
+    def __hash__(self) -> int:
+        return hash(self._meaning)
+
+    def __iter__(self) -> Iterator[ScopeSet]:
+        return iter(self.alternatives)
+
+    @property
+    def scopes(self) -> ScopeSet:
+        """Every scope that the requirement mentions."""
+        return ScopeSet(dict.fromkeys(name for names in self.alternatives for name in names))
+
+    @property
+    def smallest(self) -> ScopeSet:
+        """The alternative with the fewest scopes; of equally small ones the first."""
+        return min(self.alternatives, key=len)
+
+    def __repr__(self) -> str:
+        parts = [
+            repr(next(iter(names)))
+            if len(names) == 1 and len(self.alternatives) > 1
+            else f"all_of({', '.join(map(repr, names))})"
+            for names in self.alternatives
+        ]
+        return parts[0] if len(parts) == 1 else f"any_of({', '.join(parts)})"
+
+    def __str__(self) -> str:
+        """How a person reads it: `users:read and users:write`, `users:delete or admin:*`."""
+        many = len(self.alternatives) > 1
+        texts = [" and ".join(names) for names in self.alternatives]
+        return " or ".join(
+            f"({text})" if many and len(names) > 1 else text
+            for text, names in zip(texts, self.alternatives, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A requirement compiled against one catalog, by `Catalog.compile`: a few integers to compare."""
+
+    requirement: Requirement
+    needs: tuple[int, ...]
+
+    def decide(self, held: Held) -> Allowed | Denied:
+        """Whether what is held is enough.
+
+        Args:
+            held: made by the same catalog's `hold`.
+        """
+        mask = held.mask
+        for index, need in enumerate(self.needs):
+            if mask & need == need:
+                return Allowed(self.requirement.alternatives[index])
+        smallest = self.requirement.smallest
+        return Denied(missing=smallest, required=smallest)
+
+    def allows(self, held: Held) -> bool:
+        """`decide`, without the reason: for the path on which every request passes."""
+        mask = held.mask
+        for need in self.needs:  # noqa: SIM110 - any() with a generator costs three times as much
+            if mask & need == need:
+                return True
+        return False
+
+
+def decide(requirement: Requirement, held: Held, catalog: Catalog) -> Allowed | Denied:
+    """Answer one question that was not compiled beforehand, as an in-handler check does.
+
+    Args:
+        requirement: what the operation needs.
+        held: made by `catalog.hold`.
+        catalog: the catalog of both.
+
+    Returns:
+        `Allowed` with the alternative that is met, or `Denied` with what is missing of the smallest one.
+    """
+    for names in requirement.alternatives:
+        if catalog.covers(held, names):
+            return Allowed(names)
+    smallest = requirement.smallest
+    missing = ScopeSet([name for name in smallest if not catalog.covers(held, name)])
+    return Denied(missing=missing, required=smallest)
+
+
+def _read(function: str, parts: tuple[str | Requirement | Iterable[str], ...]) -> list[Requirement]:
+    if not parts:
+        raise ConfigurationError(f"{function}() needs at least one scope: an empty list would let everyone in.", id="BW103")
+    read = []
+    for part in parts:
+        if isinstance(part, Requirement):
+            read.append(part)
+        elif isinstance(part, str):
+            try:
+                read.append(Requirement([ScopeSet([check_scope(part)])]))
+            except InvalidScope as bad:
+                raise ConfigurationError(f"{function}(): {bad.description}", id="BW101") from bad
+        else:
+            raise ConfigurationError(
+                f"{function}() takes scopes one by one, as {function}('a', 'b'), not a {type(part).__name__}.",
+                id="BW104",
+            )
+    return read
+
+
+def all_of(*parts: str | Requirement) -> Requirement:
+    """Every one of these scopes or requirements is needed.
+
+    Args:
+        parts: scope names, or other requirements.
+
+    Raises:
+        ConfigurationError: nothing was given, or something that is neither.
+    """
+    first, *rest = _read("all_of", parts)
+    for part in rest:
+        first = first & part
+    return first
+
+
+def any_of(*parts: str | Requirement) -> Requirement:
+    """One of these scopes or requirements is enough.
+
+    Args:
+        parts: scope names, or other requirements.
+
+    Raises:
+        ConfigurationError: nothing was given, or something that is neither.
+    """
+    return Requirement(names for part in _read("any_of", parts) for names in part.alternatives)

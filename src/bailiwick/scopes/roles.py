@@ -1,0 +1,123 @@
+"""Roles, and the one formula by which scopes are issued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError, InvalidScope
+from .grammar import ScopeSet
+
+if TYPE_CHECKING:
+    from .catalog import Catalog
+
+__all__ = ["Ceilings", "Role", "issue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A named bundle of scopes that people are given.
+
+    Args:
+        name: such as "editor".
+        scopes: the scopes it holds; wildcards are allowed here and expanded when a token is issued.
+
+    Raises:
+        ConfigurationError: the name is empty, or the scopes are a string, empty or malformed.
+    """
+
+    name: str
+    scopes: ScopeSet
+
+    def __init__(self, name: str, scopes: Iterable[str]) -> None:
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError("A role needs a name.")
+        try:
+            held = scopes if isinstance(scopes, ScopeSet) else ScopeSet(scopes)
+        except InvalidScope as bad:
+            raise ConfigurationError(f"The role {name!r}: {bad.description}", id=bad.id) from bad
+        except TypeError as bad:
+            raise ConfigurationError(f"The role {name!r} needs a list of scopes.") from bad
+        if not held:
+            raise ConfigurationError(f"The role {name!r} holds no scopes.", id="BW103")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "scopes", held)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """Everything that bounds what may be issued; each is a set of scopes, wildcards allowed.
+
+    Args:
+        client: what the client may ever get.
+        resource: what the resource (the API) knows, or None for the whole catalog.
+        subject: the person's roles and direct grants; None for a client that acts for itself.
+        authorization: what was consented to and not withdrawn; None where no consent is involved.
+        presented: the scopes of the token that is refreshed or exchanged; None where there is none.
+    """
+
+    client: ScopeSet
+    resource: ScopeSet | None = None
+    subject: ScopeSet | None = None
+    authorization: ScopeSet | None = None
+    presented: ScopeSet | None = None
+
+
+def issue(
+    catalog: Catalog,
+    requested: ScopeSet | None,
+    default: ScopeSet,
+    within: Ceilings,
+    *,
+    issue_wildcards: bool = False,
+) -> ScopeSet:
+    """The one scope formula: what an issuance gives, whatever the grant, refresh and exchange included.
+
+        issued = (requested, or the default) & client & resource & subject & authorization & presented
+
+    A scope passes a ceiling when the ceiling *covers* it: a person whose role holds `users:*` may be
+    issued `users:read`, and one who holds the superuser scope anything that the client may have.
+
+    Args:
+        catalog: the scopes that exist.
+        requested: what the client asked for; None if it did not say.
+        default: what it gets if it did not say.
+        within: the ceilings.
+        issue_wildcards: keep wildcards as they are instead of expanding them (rule 8).
+
+    Returns:
+        The scopes to issue, concrete, never empty.
+
+    Raises:
+        InvalidScope: a requested scope is unknown (it names it), or nothing is left to issue.
+    """
+    wanted = default if requested is None else requested
+    if requested is not None:
+        for name in requested:
+            if not catalog.knows(name):
+                raise InvalidScope(f"The scope {name!r} is unknown.", id="BW405")
+    concrete = catalog.expand(wanted)
+    bounds = [
+        catalog.hold(bound)
+        for bound in (within.client, within.resource, within.subject, within.authorization, within.presented)
+        if bound is not None
+    ]
+    passed = [name for name in concrete if name in catalog and all(catalog.covers(bound, name) for bound in bounds)]
+    if issue_wildcards:
+        passed = _contract(catalog, wanted, passed)
+    if not passed:
+        raise InvalidScope("None of the requested scopes may be issued here.", id="BW405")
+    return ScopeSet(passed)
+
+
+def _contract(catalog: Catalog, wanted: ScopeSet, passed: list[str]) -> list[str]:
+    """Put a wanted wildcard back in place of its expansion, where all of its expansion passed."""
+    left = dict.fromkeys(passed)
+    for name in wanted:
+        below = catalog.expand([name])
+        if name not in catalog and below and all(one in left for one in below):
+            for one in below:
+                left.pop(one)
+            left[name] = None
+    return list(left)
