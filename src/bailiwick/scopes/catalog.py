@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ConfigurationError, InvalidScope
+from bailiwick.errors import ConfigurationError, InvalidScope
 from .grammar import ScopeSet, check_scope
 from .roles import Role
 
@@ -149,7 +149,9 @@ class Catalog:
                     if implied in on_path:
                         circle = [step for step, _ in path]
                         circle = [*circle[circle.index(implied) :], implied]
-                        raise ConfigurationError(f"Scopes imply each other in a circle: {' -> '.join(circle)}.", id="BW105")
+                        raise ConfigurationError(
+                            f"Scopes imply each other in a circle: {' -> '.join(circle)}.", id="BW105"
+                        )
                     if implied not in covers:
                         path.append((implied, list(self.scopes[implied].implies)))
                         on_path.add(implied)

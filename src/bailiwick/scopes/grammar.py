@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Set
 from typing import Any, Final
 
-from ..errors import InvalidScope
+from bailiwick.errors import InvalidScope
 
 __all__ = ["ScopeSet", "check_scope"]
 
@@ -110,7 +110,7 @@ class ScopeSet(Set[str]):
         raise InvalidScope(f"The scope claim is neither text nor a list, but {type(claim).__name__}.", id="BW211")
 
     @classmethod
-    def _from_iterable(cls, it: Iterable[Any]) -> ScopeSet:
+    def _from_iterable(cls, it: Iterable[Any]) -> ScopeSet:  # type: ignore[override]  # narrower: only text
         # What `&`, `|`, `-` and `^` of collections.abc.Set call. Both sides were checked when they
         # were made; a foreign set on the other side is checked here.
         return cls(it)

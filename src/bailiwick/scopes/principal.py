@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InsufficientScope, InvalidScope
+from bailiwick.errors import InsufficientScope, InvalidScope
 from .grammar import ScopeSet
-from .requirement import Denied, Requirement, all_of, decide
+from .requirement import Allowed, Denied, Requirement, all_of, decide
 
 if TYPE_CHECKING:
     from .catalog import Catalog, Held
@@ -54,6 +54,9 @@ class Principal:
     expires_at: float | None
     token_id: str | None
     claims: Mapping[str, Any]
+    _catalog: Catalog | None
+    _held: Held | None
+    _bound: Principal | None
 
     def __init__(
         self,
@@ -95,7 +98,7 @@ class Principal:
         """
         if self._catalog is catalog:
             return self
-        bound: Principal | None = self._bound
+        bound = self._bound
         if bound is not None and bound._catalog is catalog:
             return bound
         bound = Principal(
@@ -121,8 +124,7 @@ class Principal:
         """
         if self._held is None:
             raise RuntimeError("This Principal has no catalog yet; use principal.under(catalog).")
-        held: Held = self._held
-        return held
+        return self._held
 
     def has(self, *needed: str | Requirement) -> bool:
         """Whether he may: all of the scopes or requirements given.
@@ -155,9 +157,10 @@ class Principal:
                 detail=f"{self.subject!r} lacks {str(decision.missing)!r}",
             )
 
-    def _decide(self, requirement: Requirement) -> Any:
-        held = self.held
-        catalog: Catalog = self._catalog
+    def _decide(self, requirement: Requirement) -> Allowed | Denied:
+        held, catalog = self.held, self._catalog
+        if catalog is None:  # `held` has refused already
+            raise RuntimeError
         for name in requirement.scopes:
             if name not in catalog:
                 raise InvalidScope(f"The scope {name!r} is not in the catalog.{catalog.nearest(name)}", id="BW102")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ConfigurationError, InvalidScope
+from bailiwick.errors import ConfigurationError, InvalidScope
 from .grammar import ScopeSet, check_scope
 
 if TYPE_CHECKING:
@@ -191,7 +191,9 @@ def decide(requirement: Requirement, held: Held, catalog: Catalog) -> Allowed | 
 
 def _read(function: str, parts: tuple[str | Requirement | Iterable[str], ...]) -> list[Requirement]:
     if not parts:
-        raise ConfigurationError(f"{function}() needs at least one scope: an empty list would let everyone in.", id="BW103")
+        raise ConfigurationError(
+            f"{function}() needs at least one scope: an empty list would let everyone in.", id="BW103"
+        )
     read = []
     for part in parts:
         if isinstance(part, Requirement):

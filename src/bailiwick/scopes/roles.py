@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigurationError, InvalidScope
+from bailiwick.errors import ConfigurationError, InvalidScope
 from .grammar import ScopeSet
 
 if TYPE_CHECKING:
