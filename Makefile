@@ -1,0 +1,64 @@
+# The same five words here, in CI and in the documents: run, test, check, bench, docs.
+# Nothing is assumed beyond Python 3.11 or later, make and git; uv is used where it is installed.
+
+VENV  := .venv
+PY    := $(VENV)/bin/python
+STAMP := $(VENV)/.made-from-pyproject
+UV    := $(shell command -v uv 2>/dev/null)
+# The first interpreter that is new enough; set PYTHON=... to choose another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+ROOMS := scopes graph tokens authority
+ARGS  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench docs build clean
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+run: $(STAMP) ## start the demo API on http://127.0.0.1:8000 (ARGS="--port 8080")
+	@$(VENV)/bin/bailiwick run $(ARGS)
+
+test: $(STAMP) ## run the tests, with branch coverage of the rooms that decide
+	$(PY) -m pytest $(foreach room,$(ROOMS),--cov=bailiwick.$(room)) --cov-branch \
+	  --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+check: $(STAMP) ## lint, format, types, and whether the generated documents are fresh
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(PY) docs/generate.py --check
+
+format: $(STAMP) ## let ruff write the layout
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+bench: $(STAMP) ## measure the guard beside an open route, on this machine
+	$(PY) -m bench $(ARGS)
+
+docs: $(STAMP) ## regenerate docs/reference from the code
+	$(PY) docs/generate.py
+
+build: $(STAMP) ## build the sdist and the wheel into dist/
+	$(PY) -m build
+
+clean: ## remove what make made; the demo's data in .bailiwick stays
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .coverage
+
+# Made once, and again only when pyproject.toml changes. The stamp is written last, so that an
+# interrupted installation is taken up again.
+$(STAMP): pyproject.toml
+ifneq ($(UV),)
+	@test -x $(PY) || uv venv --quiet --python '>=3.11' $(VENV)
+	@echo "Installing Bailiwick and its tools into $(VENV) with uv ..."
+	@uv pip install --quiet --python $(PY) -e '.[dev]'
+else
+	@test -n "$(PYTHON)" || { echo "Bailiwick needs Python 3.11 or later; none was found. Set PYTHON=/path/to/python3." >&2; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing Bailiwick and its tools into $(VENV) (about a minute the first time) ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+endif
+	@touch $@
