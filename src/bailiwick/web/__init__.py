@@ -1,0 +1,1 @@
+"""HTTP of the authority: bytes in, an act of `authority`, bytes out. It knows no storage and decides nothing."""

@@ -1,0 +1,65 @@
+"""How answers and refusals are written on the wire (RFC 6749 section 5)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from bailiwick.errors import BailiwickError, Refused, StoreError, Unavailable
+
+__all__ = ["NO_STORE", "answer", "refuse", "unexpected"]
+
+log = logging.getLogger("bailiwick.web")
+
+# RFC 6749 section 5.1: both headers, on every answer that holds tokens, credentials or says why there are none.
+NO_STORE: Final[Mapping[str, str]] = MappingProxyType({"cache-control": "no-store", "pragma": "no-cache"})
+
+# Seconds after which a failed store is worth another try.
+STORE_RETRY: Final = 5
+
+
+def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
+    """A JSON answer that nobody may keep."""
+    return JSONResponse(dict(body), status_code=status, headers=dict(headers))
+
+
+def refuse(request: Request, why: BailiwickError) -> Response:
+    """Write a refusal: the code, the sentence for the caller and the stable id. The detail goes to the log."""
+    status, headers = why.status, dict(NO_STORE)
+    body = {"error": why.code, "error_description": _printable(why.description), "id": why.id}
+    # RFC 6749 section 5.2: a 401 to a client that used the Authorization header carries a challenge
+    # of the scheme that it used. RFC 9110 section 15.5.2 wants a challenge with every 401.
+    if status == 401:
+        headers["www-authenticate"] = 'Basic realm="bailiwick", charset="UTF-8"'
+    retry_after = getattr(why, "retry_after", None)
+    if isinstance(why, StoreError):
+        retry_after = STORE_RETRY
+        body["error_description"] = "The service cannot reach its data just now."
+    if retry_after is not None:
+        headers["retry-after"] = str(retry_after)
+    ours = isinstance(why, StoreError | Unavailable) or status >= 500
+    log.log(
+        logging.ERROR if ours else logging.INFO,
+        "%s %s refused: %s [%s]",
+        request.method,
+        request.url.path,
+        why.detail,
+        why.id,
+    )
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+def unexpected(request: Request, fault: Exception) -> Response:
+    """Answer a fault of ours without saying anything about it; the log has the traceback."""
+    log.error("%s %s failed: %s [BW500]", request.method, request.url.path, type(fault).__name__, exc_info=fault)
+    return refuse(request, Refused("server_error", "The service failed; this is not your fault.", status=500, id="BW500"))
+
+
+def _printable(text: str) -> str:
+    """RFC 6749 section 5.2: error_description holds only %x20-21 / %x23-5B / %x5D-7E."""
+    return "".join("'" if c == '"' else c if " " <= c <= "~" and c != "\\" else "?" for c in text)
