@@ -1,0 +1,1 @@
+"""Keys, signatures, claims: whether a token is true. No network."""
