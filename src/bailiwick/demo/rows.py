@@ -21,6 +21,8 @@ users = sa.Table(
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("full_name", sa.String(200), nullable=False),
     sa.Column("about", sa.String(2000), nullable=False, server_default=""),
+    # The `sub` of the person's tokens; none for a row that is no login.
+    sa.Column("subject", sa.String(64), unique=True),
 )
 posts = sa.Table(
     "posts",
@@ -96,25 +98,25 @@ class Rows:
         """The users, by id."""
         return await self._all(users)
 
-    async def user(self, user_id: str) -> Row | None:
-        """One user, or None."""
+    async def user_of(self, subject: str) -> Row | None:
+        """The user whose tokens have that `sub`, or None."""
         async with self._engine.connect() as db:
-            found = (await db.execute(sa.select(users).where(users.c.id == user_id))).mappings().first()
+            found = (await db.execute(sa.select(users).where(users.c.subject == subject))).mappings().first()
             return dict(found) if found else None
 
     async def add_user(self, user_id: str, full_name: str) -> Row | None:
         """Add a user; None if the id is taken."""
         try:
-            return await self._add(users, {"id": user_id, "full_name": full_name})
+            return await self._add(users, {"id": user_id, "full_name": full_name, "subject": None})
         except sa.exc.IntegrityError:
             return None
 
-    async def change_user(self, user_id: str, changes: Row) -> Row | None:
-        """Change columns of a user; None if there is no such user."""
+    async def change_user(self, subject: str, changes: Row) -> Row | None:
+        """Change columns of the user whose tokens have that `sub`; None if there is none."""
         if changes:
             async with self._engine.begin() as db:
-                await db.execute(sa.update(users).where(users.c.id == user_id).values(changes))
-        return await self.user(user_id)
+                await db.execute(sa.update(users).where(users.c.subject == subject).values(changes))
+        return await self.user_of(subject)
 
     async def remove_user(self, user_id: str) -> bool:
         """Remove a user; False if there was none."""

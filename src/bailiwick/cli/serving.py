@@ -1,0 +1,105 @@
+"""How a command serves an ASGI application: its socket, its server, and how it says that it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import typer
+import uvicorn
+
+from bailiwick.errors import BailiwickError, ConfigurationError
+
+__all__ = ["EXIT_REFUSED", "address_of", "listen", "refusals", "serve_on"]
+
+# The command could not do what was asked, and has changed nothing; 1 is left for faults of ours.
+EXIT_REFUSED: Final = 2
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn Bailiwick's own errors into a message and exit code 2, and Ctrl-C into a quiet end."""
+    try:
+        yield
+    except BailiwickError as why:
+        typer.echo(f"bailiwick: {why.description} [{why.id}]", err=True)
+        if why.detail != why.description:
+            typer.echo(f"  {why.detail}", err=True)
+        raise typer.Exit(EXIT_REFUSED) from why
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None  # 128 + SIGINT, as shells have it
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address before anything else happens, so that a busy port leaves no trace.
+
+    Args:
+        host: a name or an address.
+        port: the port, or 0 for any free one.
+
+    Raises:
+        ConfigurationError: it cannot be had; the message says why.
+    """
+    try:
+        family, kind, _, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind)
+    except (OSError, UnicodeError) as bad:
+        raise ConfigurationError(f"The host {host!r} is not an address of this machine: {bad}.") from bad
+    try:
+        if sys.platform != "win32":  # there, the option would let two servers share a port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+        sock.listen(socket.SOMAXCONN)
+    except OSError as bad:
+        sock.close()
+        reason = bad.strerror or str(bad)
+        raise ConfigurationError(
+            f"Cannot listen on {host} port {port}: {reason}. Choose another with --port, or stop what uses it."
+        ) from bad
+    return sock
+
+
+def address_of(sock: socket.socket, host: str) -> str:
+    """The http:// address under which this machine reaches the socket, without a slash at its end."""
+    port = sock.getsockname()[1]
+    if host in {"0.0.0.0", "", "::"}:  # noqa: S104 - compared, not bound: "every interface" is reached as loopback
+        host = "127.0.0.1" if host != "::" else "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Announced(uvicorn.Server):
+    """A server that says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+async def serve_on(sock: socket.socket, app: Any, ready: Callable[[], None], *, log_level: str = "warning") -> None:
+    """Serve until the process is told to stop.
+
+    Args:
+        sock: a listening socket, from `listen`.
+        app: an ASGI application.
+        ready: called once requests are accepted.
+        log_level: uvicorn's.
+    """
+    # Header lines are bounded by the server (h11: 64 KiB for the whole head); server_header names no version.
+    config = uvicorn.Config(app, log_level=log_level, server_header=False, access_log=log_level in {"info", "debug"})
+    await _Announced(config, ready).serve(sockets=[sock])
+
+
+def run_async(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a command's coroutine."""
+    asyncio.run(main())
