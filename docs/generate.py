@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import typer.main
-from click import Command, Context, Group, Option
+from click import Command, Context, Option
 
 from bailiwick.cli.app import app
 from bailiwick.errors import IDS
@@ -26,13 +26,15 @@ def errors() -> str:
     page = [
         MADE,
         "# Errors\n",
-        "Each refusal carries an `id`. It stays the same when the wording changes, and it is in the JSON body,"
-        " in the log and in the exception (`error.id`).\n",
+        "Each refusal carries an `id`. It stays the same when the wording changes,\n"
+        + "and it is in the JSON body, in the log and in the exception (`error.id`).\n",
     ]
     for start, (title, whose) in FAMILIES.items():
         page.append(f"## {title}\n\n{whose}\n")
         page.append("| id | what it means |\n|---|---|")
-        page += [f'| <a id="{id.lower()}"></a>`{id}` | {text} |' for id, text in IDS.items() if id.startswith(start)]
+        page += [
+            f'| <a id="{name.lower()}"></a>`{name}` | {text} |' for name, text in IDS.items() if name.startswith(start)
+        ]
         page.append("")
     return "\n".join(page)
 
@@ -89,7 +91,7 @@ def main() -> int:
         if not check:
             path.write_text(text, encoding="utf-8")
     if check and stale:
-        print(f"Stale in docs/reference: {', '.join(stale)}. Run `make docs` and commit.")
+        sys.stderr.write(f"Stale in docs/reference: {', '.join(stale)}. Run `make docs` and commit.\n")
         return 1
     return 0
 

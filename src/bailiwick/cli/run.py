@@ -14,9 +14,9 @@ def run(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
-    data: Annotated[
-        Path, typer.Option(help="Folder for the demo's two SQLite files. Remove it to begin anew.")
-    ] = Path(".bailiwick"),
+    data: Annotated[Path, typer.Option(help="Folder for the demo's two SQLite files. Remove it to begin anew.")] = Path(
+        ".bailiwick"
+    ),
     password: Annotated[
         str | None,
         typer.Option(

@@ -45,9 +45,7 @@ def listen(host: str, port: int) -> socket.socket:
         ConfigurationError: it cannot be had; the message says why.
     """
     try:
-        family, kind, _, _, where = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, kind, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         sock = socket.socket(family, kind)
     except (OSError, UnicodeError) as bad:
         raise ConfigurationError(f"The host {host!r} is not an address of this machine: {bad}.") from bad

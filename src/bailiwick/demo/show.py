@@ -16,7 +16,7 @@ from .domain import CATALOG, CLIENTS, PEOPLE
 __all__ = ["curl_lines", "people_table", "routes_table", "show"]
 
 # Read the token out of the JSON with what every Unix has; the answer itself goes to the screen too.
-KEEP_TOKEN = r"""| tee -a /dev/stderr | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p'"""
+THEN_KEEP = r"""| tee -a /dev/stderr | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p'"""
 
 
 def routes_table(routes: Iterable[RoutePlan]) -> Table:
@@ -60,16 +60,14 @@ def curl_lines(base: str, password: str | None) -> tuple[str, str, str]:
         password: alice's, or None where only the reader of the screen knows it: the line then takes it
             from the environment, and says so if it is not there.
     """
-    if password is None:
-        field = 'password=${BAILIWICK_DEMO_PASSWORD:?must hold the password of alice, as printed at the first start}'
-        field = f'"{field}"'
-    else:
-        field = shlex.quote(f"password={password}")
+    known = shlex.quote(f"password={password}")
+    asked = '"password=${BAILIWICK_DEMO_PASSWORD:?must hold the password of alice, as printed at the first start}"'
+    fields = f"-d grant_type=password -d client_id=demo-cli -d username=alice --data-urlencode {known if password else asked}"
+    bearer = '-H "Authorization: Bearer $TOKEN"'
     return (
-        f"TOKEN=$(curl -si {base}/auth/token -d grant_type=password -d client_id=demo-cli -d username=alice"
-        f" --data-urlencode {field} {KEEP_TOKEN})",
-        f'curl -i {base}/posts -H "Authorization: Bearer $TOKEN"',
-        f"""curl -i {base}/posts -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"title": "Hello"}}'""",
+        f"TOKEN=$(curl -si {base}/auth/token {fields} {THEN_KEEP})",
+        f"curl -i {bearer} {base}/posts",
+        f"""curl -i {bearer} -H 'Content-Type: application/json' -d '{{"title": "Hello"}}' {base}/posts""",
     )
 
 

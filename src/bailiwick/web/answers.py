@@ -57,7 +57,9 @@ def refuse(request: Request, why: BailiwickError) -> Response:
 def unexpected(request: Request, fault: Exception) -> Response:
     """Answer a fault of ours without saying anything about it; the log has the traceback."""
     log.error("%s %s failed: %s [BW500]", request.method, request.url.path, type(fault).__name__, exc_info=fault)
-    return refuse(request, Refused("server_error", "The service failed; this is not your fault.", status=500, id="BW500"))
+    return refuse(
+        request, Refused("server_error", "The service failed; this is not your fault.", status=500, id="BW500")
+    )
 
 
 def _printable(text: str) -> str:

@@ -1,12 +1,12 @@
-"""How a form arrives over HTTP: its content type, its size, its encoding. What is in it, `authority.request` knows."""
+"""How a form arrives over HTTP: its content type and its size. What is in it, `authority.request` knows."""
 
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from starlette.requests import ClientDisconnect, Request
 
+from bailiwick.authority import request as authority_request
 from bailiwick.errors import Refused
 
 __all__ = ["MAX_BODY", "read_form"]
@@ -14,9 +14,6 @@ __all__ = ["MAX_BODY", "read_form"]
 # A token request is a few hundred bytes, and a few thousand with a client assertion. Past this it is
 # an attempt to fill memory (hashing and parsing cost time in proportion).
 MAX_BODY: Final = 64 * 1024  # bytes
-
-# Fields in one form; the longest request of the RFCs has under twenty.
-MAX_FIELDS: Final = 100
 
 FORM: Final = "application/x-www-form-urlencoded"
 
@@ -30,18 +27,7 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
     Source: RFC 6749 section 3.2 and appendix B (UTF-8 in application/x-www-form-urlencoded).
     """
     check_content_type(request)
-    body = await _read_body(request)
-    if not body:
-        return []
-    fields = body.split(b"&")
-    if len(fields) > MAX_FIELDS:
-        raise Refused("invalid_request", f"The form has more than {MAX_FIELDS} fields.", id="BW400")
-    pairs = []
-    for field in fields:
-        name, _, value = field.partition(b"=")
-        if name or value:
-            pairs.append((_decode(name), _decode(value)))
-    return pairs
+    return authority_request.read_form(await _read_body(request))
 
 
 def check_content_type(request: Request) -> None:
@@ -73,10 +59,3 @@ async def _read_body(request: Request) -> bytes:
     except ClientDisconnect as gone:
         raise Refused("invalid_request", "The body ended early.", detail="The client disconnected.") from gone
     return bytes(body)
-
-
-def _decode(text: bytes) -> str:
-    try:
-        return unquote_to_bytes(text.replace(b"+", b" ")).decode("utf-8")
-    except UnicodeDecodeError as bad:
-        raise Refused("invalid_request", "The form is not encoded as UTF-8.", id="BW400") from bad
