@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "IDS",
@@ -66,6 +66,7 @@ IDS: Final[Mapping[str, str]] = MappingProxyType(
         "BW213": "The token was revoked.",
         "BW214": "The token is known to be inactive at its issuer.",
         "BW215": "The authentication behind the token is too weak or too old.",
+        "BW216": "The token is bound to a key that its bearer did not prove to hold.",
         # BW3xx: who may do what.
         "BW300": "The token's scopes are too few.",
         "BW301": "The caller is not the owner, and holds no scope that would do instead.",
@@ -129,6 +130,15 @@ class BailiwickError(Exception):
 
     def __str__(self) -> str:
         return f"{self.description} [{self.id}]"
+
+    def __reduce__(self) -> tuple[Callable[..., BailiwickError], tuple[type[BailiwickError], str], dict[str, object]]:
+        # Exception's own would call the class with the description alone, which `Refused` does not take;
+        # an error crosses processes in pools and test runners.
+        return (_restored, (type(self), self.description), self.__dict__)
+
+
+def _restored(kind: type[BailiwickError], description: str) -> BailiwickError:
+    return kind.__new__(kind, description)
 
 
 class ConfigurationError(BailiwickError):

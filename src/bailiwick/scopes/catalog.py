@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from bailiwick.errors import ConfigurationError, InvalidScope
-from .grammar import ScopeSet, check_scope
-from .roles import Role
 
-if TYPE_CHECKING:
-    from .requirement import Requirement, Rule
+from .grammar import SHOWN, ScopeSet, check_scope, shown
+from .requirement import Requirement, Rule
+from .roles import Role
 
 __all__ = ["Catalog", "Held", "Scope", "wildcard_prefix"]
 
 SEPARATOR: Final = ":"
 WILDCARD: Final = "*"
+
+# How many scopes are compared for "Did you mean ...?": about 10 ms for a name that resembles none.
+COMPARED: Final = 1000
 
 
 def wildcard_prefix(name: str) -> str | None:
@@ -57,7 +59,7 @@ class Scope:
         implies: other catalogued scopes that whoever holds this one holds too.
 
     Raises:
-        ConfigurationError: the name breaks the grammar, or `implies` is a string.
+        ConfigurationError: the name breaks the grammar, `implies` is no list, or the description no text.
     """
 
     name: str
@@ -65,13 +67,17 @@ class Scope:
     implies: tuple[str, ...] = ()
 
     def __init__(self, name: str, description: str = "", implies: Iterable[str] = ()) -> None:
-        if isinstance(implies, str | bytes):
-            raise ConfigurationError(f"Scope {name!r}: implies takes a list of scopes, not one text.", id="BW104")
+        if isinstance(implies, str | bytes) or not isinstance(implies, Iterable):
+            raise ConfigurationError(
+                f"Scope {shown(name)}: implies takes a list of scopes, not {shown(implies)}.", id="BW104"
+            )
+        if not isinstance(description, str):
+            raise ConfigurationError(f"Scope {shown(name)}: the description is not text, but {shown(description)}.")
         try:
             object.__setattr__(self, "name", check_scope(name))
             object.__setattr__(self, "implies", tuple(check_scope(other) for other in implies))
         except InvalidScope as bad:
-            raise ConfigurationError(f"Scope {ascii(name)}: {bad.description}", id="BW101") from bad
+            raise ConfigurationError(f"Scope {shown(name)}: {bad.description}", id="BW101") from bad
         object.__setattr__(self, "description", description)
 
 
@@ -111,14 +117,16 @@ class Catalog:
         roles: Iterable[Role] | Mapping[str, Iterable[str]] = (),
         superuser: str | None = None,
     ) -> None:
+        _check_list(scopes, "scopes")
+        _check_list(roles, "roles")
         self.scopes: Mapping[str, Scope] = _declared(scopes)
         self._bit: Mapping[str, int] = {name: 1 << i for i, name in enumerate(self.scopes)}
         self._all = (1 << len(self.scopes)) - 1
-        if superuser is not None and superuser not in self.scopes:
+        if superuser is not None and (not isinstance(superuser, str) or superuser not in self.scopes):
             raise ConfigurationError(
-                f"The superuser scope {superuser!r} is not in the catalog.{self.nearest(superuser)}", id="BW102"
+                f"The superuser scope {shown(superuser)} is not in the catalog.{self.nearest(superuser)}", id="BW102"
             )
-        self.superuser = superuser
+        self.superuser = None if superuser is None else self.scopes[superuser].name
         self._covers = self._compile_implications()
         self._below = self._compile_wildcards()
         self.roles: Mapping[str, Role] = self._compile_roles(roles)
@@ -131,36 +139,36 @@ class Catalog:
             for implied in scope.implies:
                 if implied not in self.scopes:
                     raise ConfigurationError(
-                        f"Scope {scope.name!r} implies {implied!r}, which is not in the catalog.{self.nearest(implied)}",
+                        f"Scope {shown(scope.name)} implies {shown(implied)}, which is not in the catalog."
+                        f"{self.nearest(implied)}",
                         id="BW102",
                     )
         covers: dict[str, int] = {}
         for start in self.scopes:
-            # Depth first with an explicit path, so that a chain of 10,000 implications is no RecursionError.
-            path: list[tuple[str, list[str]]] = [(start, list(self.scopes[start].implies))]
-            on_path = {start}
-            while path:
-                name, rest = path[-1]
-                if name in covers:
-                    path.pop()
-                    on_path.discard(name)
-                elif rest:
-                    implied = rest.pop()
-                    if implied in on_path:
-                        circle = [step for step, _ in path]
-                        circle = [*circle[circle.index(implied) :], implied]
-                        raise ConfigurationError(
-                            f"Scopes imply each other in a circle: {' -> '.join(circle)}.", id="BW105"
-                        )
-                    if implied not in covers:
-                        path.append((implied, list(self.scopes[implied].implies)))
-                        on_path.add(implied)
-                else:
-                    mask = self._all if name == self.superuser else self._bit[name]
-                    for implied in self.scopes[name].implies:
-                        mask |= covers[implied]
-                    covers[name] = mask
+            self._follow(start, covers)
         return covers
+
+    def _follow(self, start: str, covers: dict[str, int]) -> None:
+        """Fill in `covers` for one scope and all that it implies."""
+        # Depth first with an explicit path, so that a chain of 10,000 implications is no RecursionError.
+        path: dict[str, Iterator[str]] = {}
+        if start not in covers:
+            path[start] = iter(self.scopes[start].implies)
+        while path:
+            name = next(reversed(path))
+            implied = next((other for other in path[name] if other not in covers), None)
+            if implied is None:
+                mask = self._all if name == self.superuser else self._bit[name]
+                for known in self.scopes[name].implies:
+                    mask |= covers[known]
+                covers[name] = mask
+                path.pop(name)
+            elif implied in path:
+                steps = list(path)
+                circle = [*steps[steps.index(implied) :], implied]
+                raise ConfigurationError(f"Scopes imply each other in a circle: {' -> '.join(circle)}.", id="BW105")
+            else:
+                path[implied] = iter(self.scopes[implied].implies)
 
     def _compile_wildcards(self) -> dict[str, int]:
         """For each P, the mask of all that `P:*` covers: wildcards first, implications after."""
@@ -175,12 +183,14 @@ class Catalog:
             roles = [Role(name, scopes) for name, scopes in roles.items()]
         made: dict[str, Role] = {}
         for role in roles:
+            if not isinstance(role, Role):
+                raise ConfigurationError(f"A role is a Role(name, scopes), not {shown(role)}.")
             if role.name in made:
                 raise ConfigurationError(f"The role {role.name!r} is declared twice.", id="BW106")
             for scope in role.scopes:
                 if not self.knows(scope):
                     raise ConfigurationError(
-                        f"The role {role.name!r} holds {scope!r}, which the catalog does not know.{self.nearest(scope)}",
+                        f"The role {role.name!r} holds {shown(scope)}, which the catalog does not know.{self.nearest(scope)}",
                         id="BW107",
                     )
             made[role.name] = role
@@ -206,7 +216,7 @@ class Catalog:
                 f"The catalog has unknown entries: {', '.join(sorted(unknown))}; known are scopes, roles and superuser."
             )
         roles = document.get("roles", {})
-        if not isinstance(roles, dict):
+        if not isinstance(roles, dict) or not all(isinstance(held, list) for held in roles.values()):
             raise ConfigurationError("[roles] must be a table of lists of scopes.")
         scopes = document.get("scopes", {})
         if not isinstance(scopes, dict):
@@ -225,7 +235,7 @@ class Catalog:
     def __len__(self) -> int:
         return len(self.scopes)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self.scopes)
 
     def __repr__(self) -> str:
@@ -236,9 +246,15 @@ class Catalog:
         prefix = wildcard_prefix(name)
         return name in self.scopes or (prefix is not None and prefix in self._below)
 
-    def nearest(self, name: str) -> str:
+    def nearest(self, name: object) -> str:
         """A hint for error messages: " Did you mean ...?", or what is known."""
-        close = difflib.get_close_matches(name, self.scopes, n=1, cutoff=0.6)
+        if not isinstance(name, str):
+            name = ""
+        # A caller's words may come here too, so the search is bounded: its cost grows with the name's
+        # length and the catalog's, and nobody mistypes a scope by half.
+        alike = [known for known in self.scopes if 2 * abs(len(known) - len(name)) <= len(known)]
+        alike.sort(key=lambda known: known[:3] != name[:3])  # in a large catalog: mistypings rarely begin a name
+        close = difflib.get_close_matches(name, alike[:COMPARED], n=1, cutoff=0.6) if len(name) <= SHOWN else []
         if close:
             return f" Did you mean {close[0]!r}?"
         some = ", ".join(list(self.scopes)[:5])
@@ -253,7 +269,7 @@ class Catalog:
         scopes = ScopeSet.parse(text)
         for name in scopes:
             if not self.knows(name):
-                raise InvalidScope(f"The scope {name!r} is unknown.{self.nearest(name)}", id="BW102")
+                raise InvalidScope(f"The scope {shown(name)} is unknown.{self.nearest(name)}", id="BW102")
         return scopes
 
     def hold(self, scopes: ScopeSet | Iterable[str]) -> Held:
@@ -279,7 +295,8 @@ class Catalog:
             required: one scope name, a `ScopeSet` (all of it), or a requirement.
 
         Raises:
-            InvalidScope: a name breaks the grammar.
+            InvalidScope: a name breaks the grammar, or `required` is empty or a plain list, of which
+                nobody can say whether it means all or any.
         """
         if isinstance(held, str):
             held = ScopeSet.parse(held)
@@ -288,7 +305,13 @@ class Catalog:
         if isinstance(required, str):
             return self._covers_one(held, check_scope(required))
         if isinstance(required, ScopeSet):
+            if not required:
+                raise InvalidScope("A check needs at least one scope: an empty set would let everyone in.", id="BW103")
             return all(self._covers_one(held, name) for name in required)
+        if not isinstance(required, Requirement):
+            raise InvalidScope(
+                f"A check takes one scope, a ScopeSet, all_of(...) or any_of(...), not {shown(required)}.", id="BW104"
+            )
         return any(all(self._covers_one(held, name) for name in names) for names in required.alternatives)
 
     def _covers_one(self, held: Held, name: str) -> bool:
@@ -297,9 +320,9 @@ class Catalog:
             return bool(held.mask & bit)
         if name in held.names:
             return True
-        # Not catalogued. A wildcard is met by a shorter one or by the superuser (rule 5); any other
-        # unknown name only by itself (rule 6).
-        if wildcard_prefix(name) is None:
+        # Not catalogued. One with * in it is met by a shorter wildcard or by the superuser (rule 5); any
+        # other unknown name only by itself (rule 6).
+        if WILDCARD not in name:
             return False
         if self.superuser is not None and held.mask & self._bit[self.superuser]:
             return True
@@ -308,8 +331,8 @@ class Catalog:
     def expand(self, held: ScopeSet | Iterable[str]) -> ScopeSet:
         """Replace each wildcard by the catalogued scopes that it covers (rule 8).
 
-        Implications stay what they are, the superuser scope stays one name, and a name that the
-        catalog does not know stays too.
+        Implications stay what they are, the superuser scope stays one name, and a name or a wildcard
+        that the catalog does not know stays too.
 
         Args:
             held: the scopes of a role, a ceiling or a request.
@@ -318,10 +341,11 @@ class Catalog:
         concrete: dict[str, None] = {}
         for name in names:
             prefix = wildcard_prefix(name)
-            if name in self.scopes or prefix is None:
+            covered = prefix is not None and prefix in self._below and name != self.superuser
+            if name in self.scopes or not covered:
                 concrete[name] = None
-            if prefix is not None:
-                start = prefix + SEPARATOR
+            if covered:
+                start = f"{prefix}{SEPARATOR}"
                 concrete.update(dict.fromkeys(known for known in self.scopes if known.startswith(start)))
         return ScopeSet(concrete)
 
@@ -335,8 +359,11 @@ class Catalog:
         Raises:
             ConfigurationError: the requirement names a scope that is not catalogued (rule 6).
         """
-        from .requirement import Rule
-
+        if not isinstance(requirement, Requirement):
+            raise ConfigurationError(
+                f"{where + ': ' if where else ''}a requirement is all_of(...) or any_of(...), not {shown(requirement)}.",
+                id="BW104",
+            )
         needs = []
         for names in requirement.alternatives:
             need = 0
@@ -345,16 +372,20 @@ class Catalog:
                 if bit is None:
                     place = f"{where}: " if where else ""
                     raise ConfigurationError(
-                        f"{place}the required scope {name!r} is not in the catalog.{self.nearest(name)}", id="BW102"
+                        f"{place}the required scope {shown(name)} is not in the catalog.{self.nearest(name)}",
+                        id="BW102",
                     )
                 need |= bit
             needs.append(need)
-        return Rule(requirement, tuple(needs))
+        return Rule(requirement, tuple(needs), tuple((name, self._bit[name]) for name in requirement.smallest))
+
+
+def _check_list(given: object, kind: str) -> None:
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"The catalog takes a list of {kind}, not {shown(given)}.", id="BW104")
 
 
 def _declared(scopes: Iterable[Scope | str] | Mapping[str, str]) -> dict[str, Scope]:
-    if isinstance(scopes, str | bytes):
-        raise ConfigurationError("The catalog takes a list of scopes, not one text.", id="BW104")
     if isinstance(scopes, Mapping):
         scopes = [Scope(name, description) for name, description in scopes.items()]
     declared: dict[str, Scope] = {}

@@ -7,7 +7,8 @@ at a tab, a no-break space or U+001F and make two scopes out of one (hostile tok
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from bailiwick.errors import InvalidScope
@@ -22,6 +23,13 @@ SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 SHOWN: Final = 80
 
 
+def shown(name: object) -> str:
+    """A scope, or what stands in its place, as an error message repeats it: plain ASCII, quoted, and cut."""
+    if not isinstance(name, str):
+        return f"a value of type {type(name).__name__}"
+    return ascii(str.__str__(name[:SHOWN])) + ("..." if len(name) > SHOWN else "")
+
+
 def check_scope(name: object) -> str:
     """Return `name` if it is one scope-token.
 
@@ -31,16 +39,16 @@ def check_scope(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidScope(f"A scope is text, not {type(name).__name__}.")
     if not SCOPE_TOKEN.fullmatch(name):
-        shown = ascii(name[:SHOWN]) + ("..." if len(name) > SHOWN else "")
         if not name:
             raise InvalidScope("A scope cannot be empty.")
         raise InvalidScope(
-            f"{shown} is not a scope: only printable ASCII without space, quote and backslash is allowed.",
+            f"{shown(name)} is not a scope: only printable ASCII without space, quote and backslash is allowed.",
         )
-    return str(name)
+    # Not str(name): that of a member of `class Permission(str, Enum)` is "Permission.READ", not its text.
+    return str.__str__(name)
 
 
-class ScopeSet(Set[str]):
+class ScopeSet(AbstractSet[str]):
     """An immutable set of scopes that remembers the order in which they were named.
 
     Two sets are equal when they hold the same scopes, in whatever order; `str()` writes them as
@@ -76,7 +84,7 @@ class ScopeSet(Set[str]):
     def _of(cls, names: Iterable[str]) -> ScopeSet:
         """A set of names that are known to be scopes."""
         made = cls.__new__(cls)
-        made._adopt(names)
+        made._adopt(names)  # noqa: SLF001 - its own, not yet handed out
         return made
 
     @classmethod
@@ -115,6 +123,21 @@ class ScopeSet(Set[str]):
         # were made; a foreign set on the other side is checked here.
         return cls(it)
 
+    def __and__(self, other: Iterable[Any]) -> ScopeSet:
+        if isinstance(other, str | bytes) or not isinstance(other, Iterable):
+            return NotImplemented
+        wanted = frozenset(other)
+        return self._of(name for name in self._names if name in wanted)
+
+    def __or__(self, other: Iterable[Any]) -> ScopeSet:
+        # `scopes | "admin"` would add five scopes of one letter each.
+        if isinstance(other, str | bytes) or not isinstance(other, Iterable):
+            return NotImplemented
+        return self._from_iterable((*self._names, *other))
+
+    __rand__ = __and__
+    __ror__ = __or__
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("A ScopeSet cannot be changed; build another one.")
 
@@ -136,7 +159,7 @@ class ScopeSet(Set[str]):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, ScopeSet):
             return self._frozen == other._frozen
-        if isinstance(other, Set):
+        if isinstance(other, AbstractSet):
             return self._frozen == other
         return NotImplemented
 

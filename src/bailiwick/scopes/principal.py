@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bailiwick.errors import InsufficientScope, InvalidScope
+
 from .grammar import ScopeSet
 from .requirement import Allowed, Denied, Requirement, all_of, decide
 
@@ -99,7 +100,7 @@ class Principal:
         if self._catalog is catalog:
             return self
         bound = self._bound
-        if bound is not None and bound._catalog is catalog:
+        if bound is not None and bound._catalog is catalog:  # noqa: SLF001 - another Principal's
             return bound
         bound = Principal(
             self.subject,

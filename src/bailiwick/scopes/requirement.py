@@ -13,7 +13,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from bailiwick.errors import ConfigurationError, InvalidScope
-from .grammar import ScopeSet, check_scope
+
+from .grammar import ScopeSet, check_scope, shown
 
 if TYPE_CHECKING:
     from .catalog import Catalog, Held
@@ -67,17 +68,16 @@ class Requirement:
     _meaning: frozenset[ScopeSet]
 
     def __init__(self, alternatives: Iterable[ScopeSet]) -> None:
-        given = list(dict.fromkeys(alternatives))
-        # a | (a & b) needs only a: an alternative that contains another adds nothing.
-        kept = tuple(one for one in given if not any(other < one for other in given))
-        if not kept or not all(kept):
+        given = list(alternatives)
+        for one in given:
+            if not isinstance(one, ScopeSet):
+                raise ConfigurationError(
+                    f"A requirement is made of ScopeSets, not of {shown(one)}; write all_of(...) or any_of(...).",
+                    id="BW104",
+                )
+        if not given or not all(given):
             raise ConfigurationError("A requirement needs at least one scope.", id="BW103")
-        if len(kept) > MAX_ALTERNATIVES:
-            raise ConfigurationError(
-                f"A requirement has {len(kept)} alternatives, more than {MAX_ALTERNATIVES}; nobody could review it. "
-                "Declare a scope that stands for the combination.",
-                id="BW108",
-            )
+        kept = _minimal(given)
         object.__setattr__(self, "alternatives", kept)
         object.__setattr__(self, "_meaning", frozenset(kept))
 
@@ -90,8 +90,6 @@ class Requirement:
     def __and__(self, other: Requirement) -> Requirement:
         if not isinstance(other, Requirement):
             return NotImplemented
-        if len(self.alternatives) * len(other.alternatives) > MAX_ALTERNATIVES**2:
-            raise ConfigurationError("A requirement has too many alternatives to be combined.", id="BW108")
         return Requirement(
             ScopeSet(dict.fromkeys((*left, *right))) for left, right in product(self.alternatives, other.alternatives)
         )
@@ -141,12 +139,39 @@ class Requirement:
         )
 
 
+def _minimal(given: list[ScopeSet]) -> tuple[ScopeSet, ...]:
+    """The alternatives that contain no other, in the order of declaration: a | (a & b) needs only a."""
+    # Smallest first, so that what is kept stays kept and the work is bounded: two requirements of 256
+    # alternatives each make 65,536 products, and comparing every pair of them would take hours.
+    kept: dict[frozenset[str], ScopeSet] = {}
+    for one in sorted(given, key=len):
+        names = frozenset(one)
+        if any(other <= names for other in kept):
+            continue
+        kept[names] = one
+        if len(kept) > MAX_ALTERNATIVES:
+            raise ConfigurationError(
+                f"A requirement has more than {MAX_ALTERNATIVES} alternatives; nobody could review it. "
+                "Declare a scope that stands for the combination.",
+                id="BW108",
+            )
+    left = set(kept)
+    return tuple(one for one in dict.fromkeys(given) if frozenset(one) in left)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A requirement compiled against one catalog, by `Catalog.compile`: a few integers to compare."""
+    """A requirement compiled against one catalog, by `Catalog.compile`: a few integers to compare.
+
+    Attributes:
+        requirement: what was compiled.
+        needs: the mask of each alternative, in the same order.
+        smallest: the scopes of the smallest alternative with their bits, to say which one is missing.
+    """
 
     requirement: Requirement
     needs: tuple[int, ...]
+    smallest: tuple[tuple[str, int], ...]
 
     def decide(self, held: Held) -> Allowed | Denied:
         """Whether what is held is enough.
@@ -158,8 +183,8 @@ class Rule:
         for index, need in enumerate(self.needs):
             if mask & need == need:
                 return Allowed(self.requirement.alternatives[index])
-        smallest = self.requirement.smallest
-        return Denied(missing=smallest, required=smallest)
+        missing = ScopeSet([name for name, bit in self.smallest if not mask & bit])
+        return Denied(missing=missing, required=self.requirement.smallest)
 
     def allows(self, held: Held) -> bool:
         """`decide`, without the reason: for the path on which every request passes."""
@@ -205,7 +230,7 @@ def _read(function: str, parts: tuple[str | Requirement | Iterable[str], ...]) -
                 raise ConfigurationError(f"{function}(): {bad.description}", id="BW101") from bad
         else:
             raise ConfigurationError(
-                f"{function}() takes scopes one by one, as {function}('a', 'b'), not a {type(part).__name__}.",
+                f"{function}() takes scopes one by one, as {function}('a', 'b'), not {shown(part)}.",
                 id="BW104",
             )
     return read

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bailiwick.errors import ConfigurationError, InvalidScope
-from .grammar import ScopeSet
+
+from .grammar import ScopeSet, shown
 
 if TYPE_CHECKING:
-    from .catalog import Catalog
+    from .catalog import Catalog, Held
 
 __all__ = ["Ceilings", "Role", "issue"]
 
@@ -76,8 +77,9 @@ def issue(
 
         issued = (requested, or the default) & client & resource & subject & authorization & presented
 
-    A scope passes a ceiling when the ceiling *covers* it: a person whose role holds `users:*` may be
-    issued `users:read`, and one who holds the superuser scope anything that the client may have.
+    A scope passes a ceiling when the ceiling *covers* it and all that it would cover in a token: a
+    person whose role holds `users:*` may be issued `users:read`, and one who holds the superuser scope
+    anything that the client may have.
 
     Args:
         catalog: the scopes that exist.
@@ -96,19 +98,26 @@ def issue(
     if requested is not None:
         for name in requested:
             if not catalog.knows(name):
-                raise InvalidScope(f"The scope {name!r} is unknown.", id="BW405")
+                raise InvalidScope(f"The scope {shown(name)} is unknown.", id="BW405")
     concrete = catalog.expand(wanted)
     bounds = [
         catalog.hold(bound)
         for bound in (within.client, within.resource, within.subject, within.authorization, within.presented)
         if bound is not None
     ]
-    passed = [name for name in concrete if name in catalog and all(catalog.covers(bound, name) for bound in bounds)]
+    passed = [name for name in concrete if name in catalog and all(_within(catalog, name, bound) for bound in bounds)]
     if issue_wildcards:
         passed = _contract(catalog, wanted, passed)
     if not passed:
         raise InvalidScope("None of the requested scopes may be issued here.", id="BW405")
     return ScopeSet(passed)
+
+
+def _within(catalog: Catalog, name: str, bound: Held) -> bool:
+    # Not merely "the ceiling covers the name": a ceiling that *implies* the catalogued `admin:*` covers
+    # that name and nothing below it (wildcards first, implications after), whereas a token that carries
+    # `admin:*` covers everything below. What is issued must never reach further than its ceiling.
+    return not catalog.hold([name]).mask & ~bound.mask
 
 
 def _contract(catalog: Catalog, wanted: ScopeSet, passed: list[str]) -> list[str]:
