@@ -26,8 +26,7 @@ def errors() -> str:
     page = [
         MADE,
         "# Errors\n",
-        "Each refusal carries an `id`. It stays the same when the wording changes,\n"
-        + "and it is in the JSON body, in the log and in the exception (`error.id`).\n",
+        "Each refusal carries an `id`. It stays the same when the wording changes, and it is in the JSON body, in the log and in the exception (`error.id`).\n",
     ]
     for start, (title, whose) in FAMILIES.items():
         page.append(f"## {title}\n\n{whose}\n")
