@@ -1,0 +1,160 @@
+"""The compact JWS: three segments in, a header and two byte strings out; and the way back.
+
+The library below is asked for one thing only, whether a signature fits a key. The form of the token
+is read here, because the library is generous where a verifier must not be: it takes lax base64,
+UTF-16, repeated members and `crit` with registered names, and refuses header parameters that RFC
+7515 section 4 says to ignore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bailiwick.errors import ConfigurationError, InvalidToken
+
+from .encoding import Malformed, decode, encode, read_json, write_json
+from .jwk import MAX_KID
+from .keys import SigningKey
+
+__all__ = ["MAX_BYTES", "Envelope", "Signer", "read", "read_claims"]
+
+# A token travels in one header field; servers commonly take 8 to 16 KiB of it. Bounding the text before
+# anything is decoded bounds everything after (CVE-2025-61920, CVE-2026-48525).
+MAX_BYTES: Final = 16_384
+# `typ` is a media type: two names of at most 127 characters (RFC 6838 section 4.2).
+MAX_TYPE: Final = 255
+
+# Parameters that change what is signed or how it is read, none of which an access token needs:
+# `crit` announces an extension that must be understood (RFC 7515 section 4.1.11), `b64` un-encoded
+# payloads (forbidden to JWTs by RFC 7797 section 7), `zip` compression (JWE only), `jwk` a key that the
+# token brings along for its own verification (CVE-2018-0114, CVE-2026-27962).
+# `jku`, `x5u`, `x5c` and `x5t` only point at keys; they are ignored, never followed.
+_REFUSED: Final = ("crit", "b64", "zip", "jwk")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A token that has the right form; nothing about it is verified. Its repr shows none of it.
+
+    Args:
+        alg: the algorithm that it claims.
+        kid: the name of the key that it claims, or None.
+        typ: its type, or None.
+        signing_input: the octets that are signed.
+        payload: the octets of the second segment.
+        signature: the octets of the third segment.
+    """
+
+    alg: str = field(repr=False)
+    kid: str | None = field(repr=False)
+    typ: str | None = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+def read(token: str, *, max_bytes: int = MAX_BYTES) -> Envelope:
+    """Take a compact JWS apart.
+
+    Args:
+        token: the text that was presented.
+        max_bytes: the longest text that is looked at.
+
+    Raises:
+        InvalidToken: it is empty, over-long, not three canonical base64url segments, its header is not
+            one JSON object with fitting types, or uses a parameter that is refused.
+
+    Source: RFC 7515 sections 3.1 and 5.2; RFC 8725 sections 2.4 and 3.7.
+    """
+    if not isinstance(token, str) or not token:
+        raise InvalidToken("The token is empty.")
+    if len(token) > max_bytes:
+        raise InvalidToken("The token is too long.", detail=f"The token has more than {max_bytes} characters.")
+    segments = token.split(".")
+    if len(segments) != 3 or not all(segments):
+        raise InvalidToken("The token is not a compact JWS of three segments.")
+    try:
+        raw_header, payload, signature = map(decode, segments)
+    except Malformed as bad:
+        raise InvalidToken("The token is not encoded in canonical base64url.", detail=f"A segment is {bad}.") from None
+    header = _read_object(raw_header, "header")
+    for name in _REFUSED:
+        if name in header:
+            raise InvalidToken(f'The token\'s header uses "{name}", which is refused.', id="BW212")
+    alg = header.get("alg")
+    if not isinstance(alg, str):
+        raise InvalidToken("The token's header names no algorithm.", id="BW204")
+    kid = _optional_text(header, "kid", MAX_KID)
+    typ = _optional_text(header, "typ", MAX_TYPE)
+    cty = _optional_text(header, "cty", MAX_TYPE)
+    if cty is not None and cty.lower() in {"jwt", "application/jwt"}:
+        raise InvalidToken("The token holds another token, which is refused.", id="BW205")  # RFC 7519 section 5.2
+    signing_input = token.rpartition(".")[0].encode("ascii")
+    return Envelope(alg, kid, typ, signing_input, payload, signature)
+
+
+def read_claims(payload: bytes) -> dict[str, Any]:
+    """The claims of a token whose signature was verified.
+
+    Args:
+        payload: the octets that were signed.
+
+    Raises:
+        InvalidToken: they are not one JSON object, read strictly.
+    """
+    return _read_object(payload, "payload")
+
+
+def _read_object(raw: bytes, part: str) -> dict[str, Any]:
+    try:
+        value = read_json(raw)
+    except Malformed as bad:
+        raise InvalidToken(f"The token's {part} cannot be read.", detail=f"The token's {part}: {bad}.") from None
+    if not isinstance(value, dict):
+        raise InvalidToken(f"The token's {part} is not a JSON object.")
+    return value
+
+
+def _optional_text(header: Mapping[str, Any], name: str, limit: int) -> str | None:
+    if name not in header:
+        return None
+    value = header[name]
+    if not isinstance(value, str) or len(value) > limit:
+        raise InvalidToken(f'The "{name}" in the token\'s header is not a text of at most {limit} characters.')
+    return value
+
+
+class Signer:
+    """Signs claims with one key.
+
+    Args:
+        key: the private key; it settles the algorithm and the key id in the header.
+    """
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: SigningKey) -> None:
+        if not isinstance(key, SigningKey):
+            raise ConfigurationError(f"A signer needs a SigningKey, not {type(key).__name__}.", id="BW110")
+        self.key = key
+
+    def sign(self, claims: Mapping[str, Any], *, typ: str = "at+jwt") -> str:
+        """A signed token.
+
+        Args:
+            claims: what it says, as JSON has it; times in seconds since 1970-01-01 UTC. It is signed as it
+                is: whether it is right is the issuer's business.
+            typ: what kind of token it is (RFC 9068 section 2.1 for the default).
+
+        Raises:
+            ValueError: a claim is NaN, infinite, or text with a lone surrogate.
+            TypeError: a claim has no JSON form.
+        """
+        header = {"alg": self.key.alg, "typ": typ, "kid": self.key.kid}
+        message = f"{encode(write_json(header))}.{encode(write_json(dict(claims)))}".encode("ascii")
+        return f"{message.decode('ascii')}.{encode(self.key.sign(message))}"
+
+    def __repr__(self) -> str:
+        return f"<Signer {self.key!r}>"

@@ -1,0 +1,201 @@
+"""From the text of a token to the Principal that it proves, and a short memory of the answer.
+
+The order is fixed: form, type, key, signature, claims, checks. No claim is looked at before the
+signature is verified, so that answers tell nothing to somebody who cannot sign.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from hashlib import sha256
+from typing import Final, Protocol, runtime_checkable
+
+from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken
+from bailiwick.scopes import Principal
+
+from .claims import RFC_9068, ClaimRules
+from .jwk import ALGORITHMS, Key
+from .jws import MAX_BYTES, Envelope, read, read_claims
+from .keys import Keyring, KeySource
+
+__all__ = ["JWTVerifier", "Verifier"]
+
+# How many keys one signature is tried against: a token that names no key must not cost a hundred checks.
+MAX_CANDIDATES: Final = 8
+ACCESS_TOKEN: Final = ("at+jwt",)  # RFC 9068 section 2.1
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """Whatever can say who a token's bearer is."""
+
+    async def verify(self, token: str) -> Principal:
+        """Who calls, as the token proves.
+
+        Args:
+            token: the text that was presented, without "Bearer".
+
+        Raises:
+            InvalidToken: it proves nothing.
+            Unavailable: what is needed to tell cannot be reached.
+        """
+        ...
+
+
+class JWTVerifier:
+    """Verifies the JWT access tokens of one issuer for one API.
+
+    Answers are remembered by the token's SHA-256 for a short time. A remembered answer ends at `exp`
+    sharply, without the leeway: within the leeway after `exp` every presentation is verified anew.
+    `checks` run on every presentation, remembered or not.
+
+    Args:
+        keys: the keys of that issuer: a `Keyring`, or another source.
+        issuer: its identifier, compared with `iss` as a whole text.
+        audience: this API's identifier, or several; one of them must be in `aud`.
+        leeway: how many seconds the clocks may differ, 0 to 300.
+        scope_claim: the one claim that holds the scopes, a string or a list. Other claims are never looked at.
+        types: the `typ`s that are taken, "application/" optional and case ignored; None takes any and none at all.
+        required: the claims that must be there; `iss`, `exp`, `aud` and `sub` always must. Those of RFC 9068 by default.
+        client_claim: the claim that names the client.
+        max_bytes: the longest token that is looked at, in characters.
+        cache_size: how many answers are remembered; 0 remembers none.
+        cache_seconds: how long an answer is remembered at most, which is also how long a key that was
+            withdrawn lives on.
+        now: the clock, in seconds since 1970-01-01 UTC.
+        checks: called with the Principal on every presentation; each raises `InvalidToken` to refuse, as for a
+            revoked token. They must be quick and must not block.
+
+    Raises:
+        ConfigurationError: a setting is empty, of the wrong type or out of range.
+
+    Source: RFC 9068 section 4, RFC 8725, RFC 7519 section 7.2.
+    """
+
+    def __init__(
+        self,
+        keys: Keyring | KeySource,
+        *,
+        issuer: str,
+        audience: str | Sequence[str],
+        leeway: float = 30,
+        scope_claim: str = "scope",
+        types: Collection[str] | None = ACCESS_TOKEN,
+        required: Collection[str] = RFC_9068,
+        client_claim: str = "client_id",
+        max_bytes: int = MAX_BYTES,
+        cache_size: int = 1024,
+        cache_seconds: float = 60.0,
+        now: Callable[[], float] = time.time,
+        checks: Sequence[Callable[[Principal], None]] = (),
+    ) -> None:
+        if not isinstance(keys, KeySource):
+            raise ConfigurationError(f"keys must be a Keyring or another KeySource, not {type(keys).__name__}.")
+        if max_bytes < 1 or cache_size < 0 or not cache_seconds >= 0:
+            raise ConfigurationError("max_bytes must be at least 1, cache_size and cache_seconds at least 0.")
+        self._rules = ClaimRules(
+            issuer=issuer,
+            audience=audience,
+            leeway=leeway,
+            scope_claim=scope_claim,
+            client_claim=client_claim,
+            types=types,
+            required=required,
+        )
+        self._keys = keys
+        self._max_bytes = max_bytes
+        self._cache_size = cache_size
+        self._cache_seconds = cache_seconds
+        self._now = now
+        self._checks = tuple(checks)
+        self._remembered: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._lock = threading.Lock()
+        self.issuer = self._rules.issuer
+        self.audience = self._rules.audience
+        self.leeway = self._rules.leeway
+
+    async def verify(self, token: str) -> Principal:
+        """Who calls, as the token proves.
+
+        Args:
+            token: the text that was presented, without "Bearer".
+
+        Raises:
+            InvalidToken: it proves nothing; `id` and `description` say why.
+            Unavailable: the keys cannot be reached, and nothing usable is known.
+        """
+        if isinstance(token, str):
+            remembered = self.verify_cached(token)
+            if remembered is not None:
+                return remembered
+        envelope = read(token, max_bytes=self._max_bytes)
+        self._rules.check_type(envelope.typ)
+        await self._check_signature(envelope)
+        now = self._now()
+        principal = self._rules.read(read_claims(envelope.payload), now)
+        for check in self._checks:
+            check(principal)
+        self._remember(token, principal, now)
+        return principal
+
+    def verify_cached(self, token: str) -> Principal | None:
+        """The remembered answer, at once and without waiting; None if there is none, and then `verify` has to tell.
+
+        Args:
+            token: the text that was presented, without "Bearer".
+        """
+        if len(token) > self._max_bytes:
+            return None
+        try:
+            digest = sha256(token.encode("ascii")).digest()
+            principal, until = self._remembered[digest]
+        except (KeyError, UnicodeEncodeError):
+            return None
+        if self._now() >= until:
+            self._remembered.pop(digest, None)
+            return None
+        try:
+            for check in self._checks:
+                check(principal)
+            self._remembered.move_to_end(digest)
+        except KeyError:
+            pass  # another thread evicted it just now; the answer is as good as before
+        except BailiwickError:
+            return None  # `verify` says why
+        return principal
+
+    def forget(self) -> None:
+        """Drop every remembered answer, as after a key was withdrawn."""
+        with self._lock:
+            self._remembered.clear()
+
+    async def _check_signature(self, envelope: Envelope) -> None:
+        alg = envelope.alg
+        if alg not in ALGORITHMS or (isinstance(self._keys, Keyring) and alg not in self._keys.algorithms):
+            raise InvalidToken("The token's algorithm is not accepted.", id="BW204")
+        candidates = await self._keys.find(envelope.kid, alg)
+        if len(candidates) > MAX_CANDIDATES:
+            raise InvalidToken("The token does not say which key signed it.", id="BW203")
+        if not candidates:
+            raise InvalidToken("The token's signing key is unknown.", id="BW203")
+        if not any(_signed(envelope, key) for key in candidates):
+            raise InvalidToken("The token's signature does not verify.", id="BW203")
+
+    def _remember(self, token: str, principal: Principal, now: float) -> None:
+        until = now + self._cache_seconds
+        if principal.expires_at is not None:
+            until = min(until, principal.expires_at)
+        if self._cache_size == 0 or until <= now:
+            return
+        with self._lock:
+            self._remembered[sha256(token.encode("ascii")).digest()] = (principal, until)
+            while len(self._remembered) > self._cache_size:
+                self._remembered.popitem(last=False)
+
+
+def _signed(envelope: Envelope, key: Key) -> bool:
+    # The binding is checked once more, whatever the source of keys returned.
+    return key.alg == envelope.alg and key.verify(envelope.signing_input, envelope.signature)
