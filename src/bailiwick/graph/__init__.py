@@ -1,18 +1,33 @@
 """From a tree of dependencies to what runs, with the scopes that reach each node. Pure: no framework.
 
-`dependant` is one node, `signature` reads trees from callables, `solve` runs them.
+`dependant` is one node, `signature` reads trees from callables, `solve` runs them, `plan` is what every
+route needs.
 """
 
 from .dependant import Dependant, Parameter, SecurityScopes, Unresolved
-from .signature import Edge, EdgeOf, Reader, read_tree
+from .plan import Access, Kind, Plan, RoutePlan, StepUp, combine
+from .signature import Edge, EdgeOf, Reader, read_tree, unresolved_in
+from .solve import OMIT, Program, Solved, Unmet, solve
 
 __all__ = [
+    "OMIT",
+    "Access",
     "Dependant",
     "Edge",
     "EdgeOf",
+    "Kind",
     "Parameter",
+    "Plan",
+    "Program",
     "Reader",
+    "RoutePlan",
     "SecurityScopes",
+    "Solved",
+    "StepUp",
+    "Unmet",
     "Unresolved",
+    "combine",
     "read_tree",
+    "solve",
+    "unresolved_in",
 ]
