@@ -1,5 +1,7 @@
 """The nine scope rules, each as sentences."""
 
+from itertools import pairwise
+
 import pytest
 
 from bailiwick import Catalog, ConfigurationError, Role, Scope, ScopeSet, all_of, any_of
@@ -166,7 +168,7 @@ class TestRule4Implication:
         assert refused.value.id == "BW105"
         shown = refused.value.description.rstrip(".").split(": ")[1].split(" -> ")
         assert shown[0] == shown[-1]
-        assert all(after in links[before] for before, after in zip(shown, shown[1:], strict=False))
+        assert all(after in links[before] for before, after in pairwise(shown))
 
 
 class TestRule5RequiredWildcards:
@@ -218,8 +220,8 @@ class TestRule7Lists:
     @pytest.mark.parametrize(
         "declare",
         [
-            lambda: all_of(),
-            lambda: any_of(),
+            all_of,
+            any_of,
             lambda: Role("nobody", []),
             lambda: Role("nobody", ScopeSet()),
             lambda: Catalog(NAMES, roles={"nobody": []}),

@@ -123,15 +123,16 @@ class ScopeSet(AbstractSet[str]):
         # were made; a foreign set on the other side is checked here.
         return cls(it)
 
-    def __and__(self, other: Iterable[Any]) -> ScopeSet:
-        if isinstance(other, str | bytes) or not isinstance(other, Iterable):
-            return NotImplemented
-        wanted = frozenset(other)
-        return self._of(name for name in self._names if name in wanted)
+    # As with the built-in sets, only a set may stand on the other side. collections.abc would take
+    # anything iterable: `scopes | "admin"` would add five scopes of one letter each.
 
-    def __or__(self, other: Iterable[Any]) -> ScopeSet:
-        # `scopes | "admin"` would add five scopes of one letter each.
-        if isinstance(other, str | bytes) or not isinstance(other, Iterable):
+    def __and__(self, other: AbstractSet[Any]) -> ScopeSet:
+        if not isinstance(other, AbstractSet):
+            return NotImplemented
+        return self._of(name for name in self._names if name in other)
+
+    def __or__(self, other: AbstractSet[Any]) -> ScopeSet:
+        if not isinstance(other, AbstractSet):
             return NotImplemented
         return self._from_iterable((*self._names, *other))
 
