@@ -461,3 +461,15 @@ def _texts(annotation: Any) -> Iterator[str]:
         for part in get_args(annotation):
             if not isinstance(part, str):  # a str here is metadata, such as a description
                 yield from _texts(part)
+
+
+def unresolved_in(call: Call) -> tuple[Unresolved, ...]:
+    """The annotations of a callable that stay text when a framework reads it, which knows module-level names only.
+
+    Args:
+        call: a handler or a dependency.
+
+    Raises:
+        ConfigurationError: it has no signature that can be read.
+    """
+    return tuple(one for parameter in read_signature(call, closures=False) for one in _unresolved(parameter))

@@ -1,0 +1,138 @@
+"""What a route can declare, as dependencies of FastAPI: a requirement, ownership, or an anonymous caller."""
+
+import inspect
+from typing import Any
+
+from fastapi import params
+from fastapi.security import SecurityScopes
+from starlette.requests import HTTPConnection
+
+from bailiwick.asgi import check_step_up
+from bailiwick.errors import InsufficientScope
+from bailiwick.graph import StepUp
+from bailiwick.scopes import Principal, Requirement
+
+__all__ = ["Anonymous", "Need", "Ownership"]
+
+
+class Need:
+    """A requirement as a dependency of FastAPI; made by `guard.requires`. Equal by value.
+
+    Its own dependency is the guard, so `app.dependency_overrides[guard]` reaches it too.
+    """
+
+    def __init__(
+        self,
+        guard: Any,
+        requirement: Requirement | None,
+        *,
+        optional: bool = False,
+        step_up: StepUp | None = None,
+        close_on_expiry: bool = False,
+        owner: Requirement | None = None,
+    ) -> None:
+        self.guard = guard
+        self.requirement = requirement
+        self.optional = optional
+        self.step_up = step_up
+        self.close_on_expiry = close_on_expiry
+        self.owner = owner
+        scopes = list(requirement.smallest) if requirement is not None and len(requirement.alternatives) == 1 else []
+        source: Any = guard.anonymous if optional else guard
+        self.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter("conn", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection),
+                inspect.Parameter(
+                    "caller", inspect.Parameter.KEYWORD_ONLY, default=params.Security(source, scopes=scopes)
+                ),
+            ]
+        )
+
+    def _value(self) -> tuple[Any, ...]:
+        return (self.guard, self.requirement, self.optional, self.step_up, self.close_on_expiry, self.owner)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Need) and self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+    def __repr__(self) -> str:
+        return f"requires({self.requirement!r})"
+
+    async def __call__(self, *, conn: HTTPConnection, caller: Any) -> Any:
+        """Check the requirement of whoever the guard found; reached only where no gate decided before."""
+        if caller is None or self.guard.caller(conn.scope) is not caller:
+            return caller  # anonymous where that is fine, or a stand-in from app.dependency_overrides
+        return self.check(caller)
+
+    def check(self, caller: Principal) -> "Principal | Ownership":
+        """Insist on the requirement, and hand out what the handler asked for."""
+        if self.requirement is not None:
+            caller.require(self.requirement)
+        if self.step_up is not None:
+            check_step_up(self.step_up, caller, self.guard.now())
+        return self.supply(caller)
+
+    def supply(self, caller: Principal) -> "Principal | Ownership":
+        """What the handler's parameter is given."""
+        return Ownership(caller, self.owner) if self.owner is not None else caller
+
+
+class Anonymous:
+    """The guard's dependency where a caller may be anonymous: no token is None, a bad token always 401."""
+
+    def __init__(self, guard: Any) -> None:
+        self.guard = guard
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Anonymous) and self.guard is other.guard
+
+    def __hash__(self) -> int:
+        return hash((Anonymous, id(self.guard)))
+
+    async def __call__(self, conn: HTTPConnection, security_scopes: SecurityScopes) -> Principal | None:
+        """The caller, or None without credentials."""
+        if "authorization" not in conn.headers:
+            return None
+        caller: Principal = await self.guard(conn, security_scopes)
+        return caller
+
+
+class Ownership:
+    """A caller who may touch what is his own, or everything; made by `guard.owner_or`.
+
+    Attributes:
+        caller: who calls.
+    """
+
+    __slots__ = ("_any", "caller")
+
+    def __init__(self, caller: Principal, anyone: Requirement) -> None:
+        self.caller = caller
+        self._any = anyone
+
+    def __repr__(self) -> str:
+        return f"<Ownership of {self.caller.subject!r}>"
+
+    @property
+    def over_all(self) -> bool:
+        """Whether he may touch what belongs to others."""
+        return self.caller.has(self._any)
+
+    def check(self, owner: str) -> None:
+        """Refuse with 403 unless the thing is his own, or he may touch everything.
+
+        Args:
+            owner: the subject that it belongs to.
+
+        Raises:
+            InsufficientScope: neither.
+        """
+        if owner != self.caller.subject and not self.over_all:
+            raise InsufficientScope(
+                "This belongs to somebody else.",
+                required=str(self._any.smallest),
+                detail=f"{self.caller.subject!r} is not the owner, and lacks {self._any}",
+                id="BW301",
+            )

@@ -1,0 +1,154 @@
+"""What a route's dependency tree declares, read from the tree that FastAPI will run."""
+
+import functools
+import inspect
+from typing import Any
+
+from fastapi.security.base import SecurityBase
+
+from bailiwick.asgi import Public
+from bailiwick.errors import ConfigurationError
+from bailiwick.graph import StepUp, unresolved_in
+from bailiwick.scopes import Requirement, all_of
+
+from .declarations import Anonymous, Need
+from .internals import Dependant, Place
+
+__all__ = ["Declared", "check_hidden", "documentation_paths", "is_empty", "read_tree", "settle", "source_of"]
+
+
+class Declared:
+    """What one route's dependency tree declares for one guard."""
+
+    def __init__(self) -> None:
+        # The calls from the route down to the guard, and what is required there.
+        self.parts: list[tuple[tuple[Any, ...], Requirement | None]] = []
+        self.optional: list[tuple[tuple[Any, ...], Requirement | None]] = []
+        self.public: list[Public] = []
+        self.step_up: StepUp | None = None
+        self.close_on_expiry = False
+
+
+def is_empty(declared: Declared) -> bool:
+    """Whether nothing settles the route."""
+    return not (declared.parts or declared.optional or declared.public)
+
+
+def settle(declared: Declared, settled: Need | Public | None) -> None:
+    """Add a declaration that does not come from the dependency tree."""
+    if isinstance(settled, Public):
+        declared.public.append(settled)
+    elif settled is not None:
+        _add_need(declared, settled, settled.requirement)
+
+
+def _add_need(declared: Declared, need: Need, requirement: Requirement | None, above: tuple[Any, ...] = ()) -> None:
+    if need.optional:
+        declared.optional.append(((*above, need), requirement))
+    else:
+        declared.parts.append(((*above, need), requirement))
+    if need.step_up is not None:
+        declared.step_up = need.step_up if declared.step_up is None else declared.step_up & need.step_up
+    declared.close_on_expiry = declared.close_on_expiry or need.close_on_expiry
+
+
+def _scopes_of(node: Dependant, where: str) -> Requirement | None:
+    """The scopes that a node sees: those of the places above it, then its own."""
+    names = dict.fromkeys([*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ())])
+    if not names:
+        return None
+    try:
+        return all_of(*names)
+    except ConfigurationError as bad:
+        raise ConfigurationError(f"{where}: {bad.description}", id=bad.id) from bad
+
+
+def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above: tuple[Any, ...] = ()) -> None:
+    """Collect what a route's tree declares for this guard; FastAPI ANDs all of it, and so does the plan.
+
+    Args:
+        guard: whose declarations count.
+        node: FastAPI's tree of the route.
+        declared: what is added to.
+        where: the route's name for messages.
+        above: the calls between the route and this node.
+
+    Raises:
+        ConfigurationError: scopes that break the grammar, or that nothing would look at.
+    """
+    for child in node.dependencies:
+        call: Any = child.call
+        if isinstance(call, Need) and call.guard is guard:
+            inherited = _scopes_of(child, where)
+            if inherited is None or call.requirement is None:
+                requirement = call.requirement or inherited
+            else:
+                requirement = inherited & call.requirement
+            _add_need(declared, call, requirement, above)
+        elif call is guard:
+            declared.parts.append(((*above, call), _scopes_of(child, where)))
+        elif isinstance(call, Public):
+            declared.public.append(call)
+        else:
+            _check_scopes_are_read(child, where)
+            read_tree(guard, child, declared, where, (*above, call))
+
+
+def _check_scopes_are_read(node: Dependant, where: str) -> None:
+    """Refuse scopes that nothing in the subtree could enforce: they would only look like protection."""
+    if node.own_oauth_scopes and not _reads_scopes(node):
+        name = getattr(node.call, "__name__", type(node.call).__name__)
+        raise ConfigurationError(
+            f"{where}: Security({name}, scopes={list(node.own_oauth_scopes)!r}) declares scopes, but neither {name} "
+            "nor anything below it looks at them. Use guard.requires(...), or let it depend on the guard.",
+            id="BW123",
+        )
+
+
+def _reads_scopes(node: Dependant) -> bool:
+    return (
+        node.security_scopes_param_name is not None
+        or isinstance(node.call, SecurityBase | Need | Anonymous)
+        or any(_reads_scopes(child) for child in node.dependencies)
+    )
+
+
+def check_hidden(place: Place, where: str) -> None:
+    """Refuse a parameter whose annotation stayed a string and hides a guard (fastapi#13056).
+
+    FastAPI takes such a parameter for a query parameter, the guard never runs, and the route is open.
+    """
+    seen: set[int] = set()
+    todo: list[Any] = [place.dependant]
+    while todo:
+        node = todo.pop()
+        if node is None or id(node.call) in seen:
+            continue
+        seen.add(id(node.call))
+        todo += node.dependencies
+        for hidden in unresolved_in(node.call) if callable(node.call) else ():
+            if not hidden.suspicious:
+                continue
+            raise ConfigurationError(
+                f"{where}: the annotation of the parameter {hidden.parameter!r} stayed text ({hidden.text!r}), so its "
+                "guard would never run. Move what it names to module level, drop 'from __future__ import annotations', or declare the "
+                "requirement with dependencies=[guard.requires(...)].",
+                id="BW121",
+            )
+
+
+def documentation_paths(app: Any) -> set[str]:
+    names = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
+    return {path for name in names if (path := getattr(app, name, None))}
+
+
+def source_of(endpoint: Any) -> str:
+    try:
+        endpoint = inspect.unwrap(endpoint)
+        while isinstance(endpoint, functools.partial):
+            endpoint = endpoint.func
+        if not (inspect.isfunction(endpoint) or inspect.ismethod(endpoint) or inspect.isclass(endpoint)):
+            endpoint = type(endpoint)
+        return f"{inspect.getsourcefile(endpoint)}:{inspect.getsourcelines(endpoint)[1]}"
+    except (TypeError, OSError):
+        return ""
