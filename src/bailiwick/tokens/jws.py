@@ -73,7 +73,8 @@ def read(token: str, *, max_bytes: int = MAX_BYTES) -> Envelope:
     if len(token) > max_bytes:
         raise InvalidToken("The token is too long.", detail=f"The token has more than {max_bytes} characters.")
     segments = token.split(".")
-    if len(segments) != 3 or not all(segments):
+    # An empty payload is a JWS, though no access token: `read_claims` refuses it.
+    if len(segments) != 3 or not segments[0] or not segments[2]:
         raise InvalidToken("The token is not a compact JWS of three segments.")
     try:
         raw_header, payload, signature = map(decode, segments)
