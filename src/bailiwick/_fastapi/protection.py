@@ -18,6 +18,7 @@ from bailiwick.graph import Access, Kind, Plan, RoutePlan, combine
 
 from . import internals
 from .declarations import Need
+from .openapi import describe
 from .pruning import Pruning
 from .reading import Declared, check_hidden, documentation_paths, is_empty, read_tree, settle, source_of
 
