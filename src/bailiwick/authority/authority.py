@@ -1,0 +1,116 @@
+"""The authority as one object: its endpoints, made from one store, one clock and one source of randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bailiwick.scopes import Catalog
+from bailiwick.tokens import JWTVerifier
+
+from .accounts import Accounts, PasswordHasher
+from .admin import Admin
+from .clients import ClientAuthenticator
+from .grants import ClientCredentialsGrant, Grant, PasswordGrant, RefreshGrant
+from .ids import TokenBytes
+from .introspect import IntrospectionEndpoint
+from .issue import Issuer
+from .keys import SigningKeys
+from .metadata import metadata
+from .revoke import RevocationEndpoint
+from .settings import Settings
+from .store import Store
+from .token import TokenEndpoint
+
+__all__ = ["Authority"]
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Everything that can be asked of an authority.
+
+    Args:
+        catalog: the scopes that exist.
+        settings: names, lifetimes, resources.
+        store: what is remembered.
+        clock: tells seconds since the epoch; whoever calls an endpoint passes `now=authority.clock()`.
+        keys: what signs.
+        verifier: checks this authority's own access tokens, for any of its resources.
+        token: `POST /token`.
+        revocation: `POST /revoke`.
+        introspection: `POST /introspect`.
+        admin: an operator's acts.
+    """
+
+    catalog: Catalog
+    settings: Settings
+    store: Store
+    clock: Callable[[], float]
+    keys: SigningKeys
+    verifier: JWTVerifier
+    token: TokenEndpoint
+    revocation: RevocationEndpoint
+    introspection: IntrospectionEndpoint
+    admin: Admin
+
+    @classmethod
+    def make(
+        cls,
+        catalog: Catalog,
+        settings: Settings,
+        store: Store,
+        hasher: PasswordHasher,
+        *,
+        clock: Callable[[], float],
+        token_bytes: TokenBytes,
+    ) -> Authority:
+        """Put an authority together.
+
+        Args:
+            catalog: the scopes that exist.
+            settings: names, lifetimes, resources.
+            store: what is remembered.
+            hasher: checks passwords.
+            clock: tells seconds since the epoch.
+            token_bytes: the source of randomness, `secrets.token_bytes` outside of tests.
+        """
+        keys = SigningKeys(store, settings, clock=clock)
+        verifier = JWTVerifier(
+            keys,
+            issuer=settings.issuer,
+            audience=[resource.identifier for resource in settings.resources],
+            now=clock,
+        )
+        clients = ClientAuthenticator(store, hasher)
+        grants: list[Grant] = [
+            PasswordGrant(settings, Accounts(store, hasher)),
+            ClientCredentialsGrant(settings),
+            RefreshGrant(catalog, settings, store, token_bytes(32)),
+        ]
+        issuer = Issuer(catalog, settings, store, keys, token_bytes)
+        return cls(
+            catalog=catalog,
+            settings=settings,
+            store=store,
+            clock=clock,
+            keys=keys,
+            verifier=verifier,
+            token=TokenEndpoint(clients, grants, issuer),
+            revocation=RevocationEndpoint(settings, store, clients, verifier),
+            introspection=IntrospectionEndpoint(catalog, settings, store, clients, verifier),
+            admin=Admin(catalog, settings, store, hasher, token_bytes=token_bytes, clock=clock),
+        )
+
+    async def prepare(self) -> None:
+        """Make what a new store lacks: the catalog's roles and the first signing key."""
+        await self.admin.seed_roles()
+        await self.keys.signer()
+
+    def metadata(self) -> dict[str, Any]:
+        """What the authority says about itself (RFC 8414)."""
+        return metadata(self.settings, self.catalog, self.token.grant_types)
+
+    async def jwks(self) -> dict[str, Any]:
+        """The keys that verify its tokens (RFC 7517)."""
+        return await self.keys.jwks()

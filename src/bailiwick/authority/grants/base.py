@@ -1,0 +1,45 @@
+"""What every grant is, and what several of them need."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bailiwick.authority.issue import Permit
+from bailiwick.authority.records import Client, GrantType, Resource
+from bailiwick.authority.request import TokenRequest
+from bailiwick.authority.settings import Settings
+from bailiwick.errors import Refused
+
+__all__ = ["Grant", "resource_for"]
+
+
+class Grant(Protocol):
+    """One way to prove a right to a token."""
+
+    type: GrantType
+
+    async def prove(self, request: TokenRequest, client: Client, now: float) -> Permit:
+        """Check what the request shows.
+
+        Args:
+            request: read, and of this grant's type.
+            client: who asks, authenticated and allowed to use this grant.
+            now: seconds since the epoch.
+
+        Raises:
+            Refused: what was shown proves nothing.
+        """
+
+
+def resource_for(settings: Settings, request: TokenRequest) -> Resource:
+    """The API that a request wants a token for.
+
+    Raises:
+        Refused: invalid_target (BW410), if it is none of ours: RFC 8707 section 2.
+    """
+    if request.resource is None:
+        return settings.default_resource
+    resource = settings.resource(request.resource)
+    if resource is None:
+        raise Refused("invalid_target", "The requested resource is unknown.", id="BW410")
+    return resource

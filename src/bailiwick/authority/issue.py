@@ -1,0 +1,282 @@
+"""From a permit to tokens: the only place where tokens are made.
+
+A grant proves a right and hands over a `Permit`. Whatever the grant, the scopes are decided here,
+by the one formula and from what the store says at this moment (CVE-2024-52287: grants that each
+checked scopes in their own way, and one that forgot).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bailiwick.errors import InvalidScope, Refused
+from bailiwick.scopes import Catalog, Ceilings, ScopeSet
+from bailiwick.scopes import issue as formula
+from bailiwick.tokens import opaque
+
+from .ids import TokenBytes, mint_authorization, mint_family, mint_token_id
+from .keys import SigningKeys
+from .records import (
+    Authorization,
+    Client,
+    ConsentedScope,
+    Event,
+    Family,
+    GrantType,
+    Origin,
+    RefreshToken,
+    Resource,
+    Standing,
+)
+from .request import refused_scope
+from .settings import Settings
+from .store import Rotated, Rotation, Store
+
+__all__ = ["Issuer", "Permit", "TokenSet", "check_rotated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What a grant proved.
+
+    Args:
+        grant: which grant.
+        subject: for whom tokens may be issued: a person's id, or the client's own.
+        resource: for which API.
+        standing: what that person may have; None for a client that acts for itself.
+        authorization: the consent that it rests on; None if there is none yet, or none is needed.
+        consent: names the act by which the person consents right now to what is issued
+            ("password"); "" if consent has to be there already.
+        presented: the scopes of what was presented, which nothing may exceed.
+        family: the family of the refresh token that was presented.
+        successor: the refresh token that follows the one presented.
+        rotation: the exchange of the one for the other, which issuing carries out.
+        authenticated_at: when the person proved who they are, seconds since the epoch.
+        begins: the id of the family to begin, where what was presented fixes it; "" for a new one.
+    """
+
+    grant: GrantType
+    subject: str
+    resource: Resource
+    standing: Standing | None = None
+    authorization: Authorization | None = None
+    consent: str = ""
+    presented: ScopeSet | None = None
+    family: Family | None = None
+    successor: str = field(default="", repr=False)
+    rotation: Rotation | None = None
+    authenticated_at: float | None = None
+    begins: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """What the token endpoint answers (RFC 6749 section 5.1)."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    scope: ScopeSet
+    refresh_token: str | None = field(default=None, repr=False)
+    token_type: str = "Bearer"  # noqa: S105 - the type's name
+
+    def as_json(self) -> dict[str, Any]:
+        """The members of the JSON answer; `scope` always says what was issued (CVE-2022-31690)."""
+        body: dict[str, Any] = {
+            "access_token": self.access_token,
+            "token_type": self.token_type,
+            "expires_in": self.expires_in,
+            "scope": str(self.scope),
+        }
+        if self.refresh_token is not None:
+            body["refresh_token"] = self.refresh_token
+        return body
+
+
+class Issuer:
+    """Makes tokens.
+
+    Args:
+        catalog: the scopes that exist.
+        settings: names and lifetimes.
+        store: what is true at this moment.
+        keys: what signs.
+        token_bytes: the source of randomness.
+    """
+
+    def __init__(
+        self, catalog: Catalog, settings: Settings, store: Store, keys: SigningKeys, token_bytes: TokenBytes
+    ) -> None:
+        self._catalog = catalog
+        self._settings = settings
+        self._store = store
+        self._keys = keys
+        self._token_bytes = token_bytes
+
+    async def issue(
+        self, client: Client, permit: Permit, requested: ScopeSet | None, *, origin: Origin, now: float
+    ) -> TokenSet:
+        """Decide the scopes and make the tokens.
+
+        Args:
+            client: who asks, authenticated.
+            permit: what the grant proved.
+            requested: the scopes asked for; None if the client did not say.
+            origin: from where, for the journal.
+            now: seconds since the epoch, taken before anything was read: a revocation that is
+                written meanwhile is then later than the token, and covers it.
+
+        Raises:
+            Refused: invalid_scope if nothing may be issued; invalid_grant if what was presented died meanwhile.
+        """
+        # Nothing is written before the formula has said that there is something to issue: a request
+        # for an unknown scope must not cost the client its refresh token.
+        scopes = self.decide(client, permit, requested)
+        authorization = permit.authorization
+        if permit.consent:
+            authorization = await self._consent(client, permit, scopes, origin, now)
+            scopes = self.decide(client, permit, requested, authorization)
+        signer = await self._keys.signer()
+        event = Event(
+            now,
+            "token.issued",
+            actor=permit.subject,
+            subject=permit.subject,
+            client=client.id,
+            detail=f"{permit.grant.name.lower()}: {scopes}",
+            origin=origin,
+        )
+        family, refresh = await self._refresh_token(client, permit, scopes, authorization, event, now)
+        lifetime = self._settings.lifetimes.access
+        claims: dict[str, Any] = {
+            "iss": self._settings.issuer,
+            "aud": permit.resource.identifier,
+            "sub": permit.subject,
+            "client_id": client.id,
+            "iat": int(now),
+            "exp": int(now) + lifetime,
+            "jti": mint_token_id(self._token_bytes, family),
+            "scope": str(scopes),
+        }
+        if authorization is not None:
+            claims["authz"] = authorization.id
+        if permit.authenticated_at is not None:
+            claims["auth_time"] = int(permit.authenticated_at)  # RFC 9068 section 2.2.1
+        return TokenSet(signer.sign(claims, typ="at+jwt"), lifetime, scopes, refresh)
+
+    def decide(
+        self,
+        client: Client,
+        permit: Permit,
+        requested: ScopeSet | None,
+        authorization: Authorization | None = None,
+    ) -> ScopeSet:
+        """The one formula, with what stands at this moment.
+
+        Args:
+            client: its ceiling and its default.
+            permit: the person's standing, what was presented, the consent it rests on.
+            requested: the scopes asked for; None if the client did not say.
+            authorization: the consent, where it is newer than the permit.
+
+        Raises:
+            Refused: invalid_scope (BW405).
+        """
+        consent = authorization or permit.authorization
+        default = permit.presented if permit.presented is not None else (client.default or client.ceiling)
+        try:
+            return formula(
+                self._catalog,
+                requested,
+                default,
+                Ceilings(
+                    client=client.ceiling,
+                    resource=permit.resource.scopes,
+                    subject=permit.standing.scopes if permit.standing is not None else None,
+                    authorization=consent.live if consent is not None else None,
+                    presented=permit.presented,
+                ),
+                issue_wildcards=self._settings.issue_wildcards,
+            )
+        except InvalidScope as bad:
+            raise refused_scope(bad) from bad
+
+    async def _consent(
+        self, client: Client, permit: Permit, scopes: ScopeSet, origin: Origin, now: float
+    ) -> Authorization:
+        """The authorization, with these scopes live in it unless an operator withdrew them."""
+        found = await self._store.authorization_of(permit.subject, client.id, permit.resource.identifier)
+        if found is not None and all(name in found.live for name in scopes):
+            return found
+        given = Authorization(
+            mint_authorization(self._token_bytes),
+            permit.subject,
+            client.id,
+            permit.resource.identifier,
+            now,
+            tuple(ConsentedScope(name, now, permit.consent) for name in scopes),
+        )
+        event = Event(
+            now,
+            "authorization.granted",
+            actor=permit.subject,
+            subject=permit.subject,
+            client=client.id,
+            detail=f"{permit.consent}: {scopes}",
+            origin=origin,
+        )
+        return await self._store.consent(given, event)
+
+    async def _refresh_token(
+        self,
+        client: Client,
+        permit: Permit,
+        scopes: ScopeSet,
+        authorization: Authorization | None,
+        event: Event,
+        now: float,
+    ) -> tuple[str | None, str | None]:
+        """Rotate, or begin a family, or neither; the id of the family and its new token."""
+        if permit.rotation is not None and permit.family is not None:
+            check_rotated(await self._store.rotate(permit.rotation, event), permit.family)
+            return permit.family.id, permit.successor
+        # A refresh token outlives the request, so there has to be a consent that can be withdrawn. A
+        # client that acts for itself just asks again (RFC 6749 section 4.4.3).
+        if authorization is None or permit.standing is None or GrantType.REFRESH_TOKEN not in client.grants:
+            await self._store.record(event)
+            return permit.begins or None, None
+        lifetimes = self._settings.lifetimes
+        token = opaque.mint(self._token_bytes)
+        family = Family(
+            permit.begins or mint_family(self._token_bytes),
+            authorization.id,
+            permit.subject,
+            client.id,
+            permit.resource.identifier,
+            scopes,
+            permit.authenticated_at if permit.authenticated_at is not None else now,
+            now,
+            now + lifetimes.refresh_absolute,
+        )
+        first = RefreshToken(
+            opaque.digest(token), family.id, 1, now, min(now + lifetimes.refresh_idle, family.expires_at)
+        )
+        if not await self._store.open_family(family, first, event):
+            raise Refused("invalid_grant", "What was presented has been revoked.", id="BW402")
+        return family.id, token
+
+
+def check_rotated(outcome: Rotated, family: Family) -> None:
+    """Let an exchange pass that gave a successor.
+
+    Raises:
+        Refused: invalid_grant; BW406 if this very call found a replay.
+    """
+    if outcome in (Rotated.FIRST_TIME, Rotated.RETRIED):
+        return
+    raise Refused(
+        "invalid_grant",
+        "The refresh token is invalid, expired, spent, or was issued to another client.",
+        id="BW406" if outcome is Rotated.REPLAYED else "BW402",
+        detail=f"refresh token of family {family.id}: {outcome.value}",
+    )

@@ -1,0 +1,173 @@
+"""Lifetimes and postures of the authority, each number with its source.
+
+A setting that would be dangerous is refused when the authority is made, not noticed in production.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from bailiwick.errors import ConfigurationError
+
+from .records import Resource
+
+__all__ = ["BALANCED", "STRICT", "Lifetimes", "Settings"]
+
+MINUTE: Final = 60
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+# Seconds that a line of the revocation feed outlives the last token that it is about, for clocks that
+# differ: twice the leeway that verifiers allow.
+FEED_MARGIN: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long things last, in seconds.
+
+    Args:
+        access: an access token; revocation reaches no further than this without a feed.
+        refresh_idle: a refresh token that nobody uses (RFC 9700 section 4.14.2).
+        refresh_absolute: a refresh family, however often it is used.
+        refresh_grace: how long an honest retry of a refresh gets the same successor.
+        code: an authorization code (RFC 6749 section 4.1.2 allows ten minutes; OpenID's FAPI 2 one).
+        device: a device code and its user code (RFC 8628 section 6.1).
+        device_interval: between two polls of a device (RFC 8628 section 3.2: 5 where nothing is said).
+        pushed: a pushed authorization request (RFC 9126 section 2.2: 5 to 600).
+        key_pending: how long a new signing key is published before it signs.
+        key_active: how long it signs.
+        journal: how long lines of the journal are kept.
+    """
+
+    access: int = 10 * MINUTE
+    refresh_idle: int = 14 * DAY
+    refresh_absolute: int = 90 * DAY
+    refresh_grace: int = 30
+    code: int = MINUTE
+    device: int = 10 * MINUTE
+    device_interval: int = 5
+    pushed: int = 90
+    key_pending: int = DAY
+    key_active: int = 90 * DAY
+    journal: int = 400 * DAY
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < (0 if name == "refresh_grace" else 1):
+                raise ConfigurationError(f"The lifetime {name} is a positive whole number of seconds, not {value!r}.")
+        if self.refresh_grace > 5 * MINUTE:
+            raise ConfigurationError(
+                "refresh_grace above 300 seconds would let a stolen refresh token pass for a retry."
+            )
+        if self.code > 10 * MINUTE:
+            raise ConfigurationError("code above 600 seconds is forbidden by RFC 6749 section 4.1.2.")
+
+
+# What fits most: tokens of ten minutes, logins that last a fortnight of silence.
+BALANCED: Final = Lifetimes()
+
+# Where a stolen token must be worth little: RFC 9700 section 2.2 asks for short lives, and FAPI 2.0
+# for codes of at most a minute.
+STRICT: Final = Lifetimes(
+    access=5 * MINUTE,
+    refresh_idle=12 * HOUR,
+    refresh_absolute=7 * DAY,
+    refresh_grace=10,
+    code=30,
+    device=5 * MINUTE,
+)
+
+
+def check_issuer(issuer: str) -> str:
+    """Return the issuer identifier if it may be one.
+
+    It is an https URL without query and fragment (RFC 8414 section 2); plain http only on loopback,
+    where nobody can listen (RFC 8252 section 8.3).
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    try:
+        parts = urlsplit(issuer)
+        host, _ = parts.hostname, parts.port
+    except (ValueError, AttributeError, TypeError) as bad:
+        raise ConfigurationError(f"The issuer {issuer!r} is not a URL.") from bad
+    if not isinstance(issuer, str) or not host or parts.username is not None or "?" in issuer or "#" in issuer:
+        raise ConfigurationError(f"The issuer {issuer!r} must be a URL with a host, without query and fragment.")
+    if issuer.endswith("/") or not issuer.isascii() or not issuer.isprintable() or " " in issuer:
+        raise ConfigurationError(f"The issuer {issuer!r} must be plain ASCII and not end in a slash.")
+    if parts.scheme == "http" and _is_loopback(host):
+        return issuer
+    if parts.scheme != "https":
+        raise ConfigurationError(f"The issuer {issuer!r} must begin with https:// (http only on loopback).")
+    return issuer
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one authority is told when it is made.
+
+    Args:
+        issuer: its identifier, the URL under which its endpoints stand.
+        audience: the identifier of the one API, if it is not the issuer's origin (`https://host`).
+        resources: further APIs with their own scopes (RFC 8707); the one of `audience` comes first and is the default.
+        lifetimes: how long things last.
+        signing_algorithm: of access tokens: ES256, RS256, EdDSA, or HS256 where one process issues and verifies.
+        issue_wildcards: put wildcards into tokens instead of what they stand for (scope rule 8).
+        password_min_length: characters that a new password must have (NIST SP 800-63B section 5.1.1.2 says 8).
+
+    Raises:
+        ConfigurationError: a value that would be dangerous or makes no sense.
+    """
+
+    issuer: str
+    audience: str = ""
+    resources: tuple[Resource, ...] = ()
+    lifetimes: Lifetimes = field(default_factory=lambda: BALANCED)
+    signing_algorithm: str = "ES256"
+    issue_wildcards: bool = False
+    password_min_length: int = 8
+
+    def __post_init__(self) -> None:
+        check_issuer(self.issuer)
+        names = [resource.identifier for resource in self.resources]
+        if len(set(names)) != len(names) or "" in names:
+            raise ConfigurationError("Two resources have the same identifier, or one has none.", id="BW106")
+        if not self.audience:
+            parts = urlsplit(self.issuer)
+            object.__setattr__(self, "audience", names[0] if names else f"{parts.scheme}://{parts.netloc}")
+        if self.audience not in names:
+            object.__setattr__(self, "resources", (Resource(self.audience), *self.resources))
+        if self.password_min_length < 1:
+            raise ConfigurationError("password_min_length must be at least 1.")
+
+    @property
+    def default_resource(self) -> Resource:
+        """The API that a token is for when the request names none."""
+        return next(resource for resource in self.resources if resource.identifier == self.audience)
+
+    def resource(self, identifier: str) -> Resource | None:
+        """The API of that identifier; compared as text, nothing is normalised."""
+        return next((resource for resource in self.resources if resource.identifier == identifier), None)
+
+    def feed_until(self, now: float) -> float:
+        """Until when the feed must tell of a revocation made now: no token that it is about lives longer."""
+        return now + self.lifetimes.access + FEED_MARGIN
+
+    def with_lifetimes(self, lifetimes: Lifetimes) -> Settings:
+        """The same settings with other lifetimes."""
+        return replace(self, lifetimes=lifetimes)

@@ -1,0 +1,311 @@
+"""What the authority needs of a store: one verb for each fact that must be atomic.
+
+Reading, thinking and then writing lets two callers through; so whatever must happen once is one
+verb here, whose answer says how it went. Each verb that changes something takes the `Event` that
+tells of it and writes both together or neither: after a crash either the old state stands or the
+new one with its line in the journal.
+
+A store raises `StoreError` when it cannot answer; it never answers wrongly instead. How each verb
+must behave, races included, is told by one suite of tests that every store passes; the reference
+implementation is `bailiwick.storage.memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from .records import (
+    Account,
+    Authorization,
+    Client,
+    Code,
+    DeviceCode,
+    Event,
+    Family,
+    PushedRequest,
+    RefreshToken,
+    Revocation,
+    RoleRecord,
+    Standing,
+    StoredKey,
+)
+
+__all__ = ["Claimed", "Polled", "Redeemed", "Rotated", "Rotation", "Store"]
+
+
+class Rotated(Enum):
+    """How an attempt to exchange a refresh token for its successor went."""
+
+    FIRST_TIME = "rotated"
+    RETRIED = "retried"  # an honest retry within the grace: the same successor again
+    REPLAYED = "replayed"  # an old token: the family is revoked by this very call
+    REVOKED = "revoked"  # the family was dead already
+    EXPIRED = "expired"
+    FOREIGN = "foreign"  # it was issued to another client
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a store needs to exchange a refresh token for its successor.
+
+    Args:
+        digest: of the token presented.
+        successor: digest of the token that follows it, derived and not random, so that a retry meets the same one.
+        client: who presents it.
+        now: seconds since the epoch.
+        grace: seconds within which the immediate predecessor may be presented again.
+        expires_at: the successor's idle end, seconds since the epoch.
+        feed_until: until when the feed must tell of a revocation, seconds since the epoch.
+    """
+
+    digest: str
+    successor: str
+    client: str
+    now: float
+    grace: float
+    expires_at: float
+    feed_until: float
+
+
+class Redeemed(Enum):
+    """How an attempt to redeem an authorization code went."""
+
+    FIRST_TIME = "first time"
+    AGAIN = "again"  # replay: everything issued from it is revoked by this very call
+    UNKNOWN = "unknown"  # never issued, or expired unspent
+
+
+class Polled(Enum):
+    """How a device's poll went (RFC 8628 section 3.5)."""
+
+    APPROVED = "approved"  # told once; the code is spent by this very call
+    PENDING = "pending"
+    TOO_FAST = "too fast"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class Claimed(Enum):
+    """How a one-time name was claimed (the `jti` of a client's assertion, a form's ticket)."""
+
+    FIRST_TIME = "first time"
+    AGAIN = "again"
+
+
+class Store(Protocol):
+    """What the authority remembers, and the verbs that change it."""
+
+    # -- people, clients, roles -------------------------------------------------------------
+
+    async def client(self, id: str) -> Client | None:
+        """The client of that id."""
+
+    async def clients(self) -> Sequence[Client]:
+        """Every client, by id."""
+
+    async def account(self, id: str) -> Account | None:
+        """The person of that id."""
+
+    async def account_named(self, name: str) -> Account | None:
+        """The person of that name, whatever its case."""
+
+    async def accounts(self) -> Sequence[Account]:
+        """Every person, by name."""
+
+    async def roles(self) -> Sequence[RoleRecord]:
+        """Every role, by name."""
+
+    async def standing(self, account: str) -> Standing | None:
+        """A person with all the scopes that roles and direct grants give them at this moment."""
+
+    async def add(self, record: Client | Account | RoleRecord, event: Event) -> bool:
+        """Add a record; False, and nothing written, if the id or the name is taken."""
+
+    async def change(
+        self, record: Client | Account | RoleRecord, event: Event, *, revoking: Revocation | None = None
+    ) -> bool:
+        """Put a record in place of its predecessor, whose `version` it carries, and count the version up.
+
+        Args:
+            record: as it shall be, with the version that it was read with.
+            event: for the journal.
+            revoking: what stops with it, as when a person is disabled.
+
+        Returns:
+            False, and nothing written, if it is gone or somebody else changed it since.
+        """
+
+    async def drop_role(self, name: str, event: Event) -> bool:
+        """Delete a role, and take it from everybody; False if there is none of that name."""
+
+    async def rehash(self, account: str, old: str, new: str) -> bool:
+        """Replace a password's hash by a stronger one of the same password; False if it was changed since."""
+
+    # -- authorizations ---------------------------------------------------------------------
+
+    async def authorization(self, id: str) -> Authorization | None:
+        """The authorization of that id, with its scopes."""
+
+    async def authorizations(self, *, subject: str | None = None, client: str | None = None) -> Sequence[Authorization]:
+        """Authorizations of a person, of a client, or all; oldest first."""
+
+    async def authorization_of(self, subject: str, client: str, resource: str) -> Authorization | None:
+        """The one authorization between these three, if there is one."""
+
+    async def consent(self, given: Authorization, event: Event, *, by: str = "person") -> Authorization:
+        """Add scopes to the authorization between a person, a client and a resource.
+
+        Its first time makes the authorization, under the id that `given` carries; later times keep
+        the id they find. A scope that a person withdrew becomes live again; one that an operator
+        withdrew does so only if `by` is "operator".
+
+        Args:
+            given: the three, a fresh id, and the rows that are consented to now.
+            event: for the journal; written only if something changed, its object is the authorization.
+            by: "person" or "operator".
+
+        Returns:
+            The authorization as it stands afterwards.
+        """
+
+    async def revoke(self, revocation: Revocation, event: Event) -> int:
+        """Let something no longer hold, and say so in the feed.
+
+        A family, authorization, subject or client takes its living refresh families with it; a
+        scope or an authorization has its rows withdrawn, and those of a scope leave families alone.
+
+        Returns:
+            How many families and rows changed; for a token 1 if it was not yet revoked. With 0
+            neither feed nor journal is written.
+        """
+
+    async def revocations(self, *, after: int = 0, now: float) -> Sequence[Revocation]:
+        """Lines of the feed that still matter, after that number, in order."""
+
+    async def revoked(self, keys: Sequence[str], now: float) -> Sequence[Revocation]:
+        """Lines of the feed about any of these keys that still matter."""
+
+    # -- refresh families -------------------------------------------------------------------
+
+    async def open_family(self, family: Family, first: RefreshToken, event: Event) -> bool:
+        """Begin a family with its first token; False, and nothing written, if its id is revoked already.
+
+        That happens when a code is replayed while its first redemption is still on its way.
+        """
+
+    async def family(self, id: str) -> Family | None:
+        """The family of that id."""
+
+    async def families(self, *, subject: str | None = None, client: str | None = None) -> Sequence[Family]:
+        """Living families of a person, of a client, or all; oldest first."""
+
+    async def refresh_token(self, digest: str) -> tuple[RefreshToken, Family] | None:
+        """A token and its family, whatever their state."""
+
+    async def rotate(self, rotation: Rotation, event: Event) -> Rotated:
+        """Exchange a refresh token for its successor, once; however many ask at the same time.
+
+        Decided in this order: unknown; another client's; its family revoked; the token or the
+        family expired; unspent (spent now, successor made: first time); spent at most `grace` ago with a
+        successor that is itself unspent (retried: nothing changes); anything else is a replay, and
+        the family is revoked by this call.
+
+        Args:
+            rotation: what to exchange for what.
+            event: for the journal; its `what` is completed with the outcome ("refresh.rotated"). Nothing
+                is written of a token that is unknown.
+        """
+
+    # -- codes, devices, pushed requests, one-time names -------------------------------------
+
+    async def add_code(self, code: Code) -> None:
+        """Keep a fresh authorization code."""
+
+    async def redeem_code(
+        self, digest: str, now: float, *, feed_until: float, event: Event
+    ) -> tuple[Redeemed, Code | None]:
+        """Spend a code, once, whatever else is wrong with the request that presents it.
+
+        A second time revokes the family that came of it, or will, and tells so in the feed and the journal.
+        """
+
+    async def add_device_code(self, code: DeviceCode) -> bool:
+        """Keep a device's request; False if its user code is in use."""
+
+    async def device_code_of_user(self, user_code: str, now: float) -> DeviceCode | None:
+        """The pending request behind a user code's digest, unless it expired."""
+
+    async def decide_device_code(self, decided: DeviceCode, event: Event) -> bool:
+        """Write a person's decision on a pending request; False if it was decided already or is gone."""
+
+    async def poll_device_code(self, digest: str, client: str, now: float) -> tuple[Polled, DeviceCode | None]:
+        """A device asks: spends an approved code, and slows down whoever asks too fast."""
+
+    async def push_request(self, request: PushedRequest) -> None:
+        """Keep a pushed authorization request (RFC 9126)."""
+
+    async def pushed_request(self, digest: str, now: float) -> PushedRequest | None:
+        """A pushed request that has not expired."""
+
+    async def spend_pushed_request(self, digest: str) -> bool:
+        """Use a pushed request up; False if it was used already."""
+
+    async def claim(self, name: str, until: float) -> Claimed:
+        """Claim a one-time name, remembered until then."""
+
+    # -- keys, secrets, journal ---------------------------------------------------------------
+
+    async def keys(self) -> Sequence[StoredKey]:
+        """Every signing key, oldest first."""
+
+    async def first_key(self, key: StoredKey, event: Event) -> bool:
+        """Add a signing key if there is no active one of its algorithm; False if there is."""
+
+    async def turn_keys(
+        self, keys: Sequence[StoredKey], dropped: Sequence[str], was: Sequence[str], event: Event
+    ) -> bool:
+        """Put these keys in place and delete those, if the keys at rest are still the ones that were seen.
+
+        Args:
+            keys: added, or changed in state.
+            dropped: ids of keys to delete.
+            was: `kid:state` of every key that the caller saw; another set means that another process
+                rotated meanwhile.
+            event: for the journal.
+
+        Returns:
+            False, and nothing written, if somebody else was first.
+        """
+
+    async def secret(self, name: str, fresh: bytes) -> bytes:
+        """The server's secret of that name; the first call ever keeps `fresh`, all later ones return it."""
+
+    async def record(self, event: Event) -> None:
+        """Write a line into the journal about something that changed nothing else."""
+
+    async def journal(
+        self, *, before: int | None = None, limit: int = 100, subject: str | None = None, client: str | None = None
+    ) -> Sequence[Event]:
+        """The newest lines of the journal, newest first."""
+
+    async def purge(self, now: float, *, journal_before: float | None = None) -> int:
+        """Delete what has expired and proves nothing any more.
+
+        Args:
+            now: seconds since the epoch.
+            journal_before: delete older lines of the journal too; None keeps them all.
+
+        Returns:
+            How many rows went.
+        """
+
+    async def check(self) -> None:
+        """Raise `StoreError` if the store cannot answer (for readiness)."""
+
+    async def close(self) -> None:
+        """Let go of files and connections; a second time does nothing."""
