@@ -457,10 +457,11 @@ def _texts(annotation: Any) -> Iterator[str]:
         yield annotation
     elif isinstance(annotation, ForwardRef):
         yield annotation.__forward_arg__
+    elif get_origin(annotation) is Annotated:
+        yield from _texts(annotation.__origin__)
     elif get_origin(annotation) is not Literal:
         for part in get_args(annotation):
-            if not isinstance(part, str):  # a str here is metadata, such as a description
-                yield from _texts(part)
+            yield from _texts(part)
 
 
 def unresolved_in(call: Call) -> tuple[Unresolved, ...]:
