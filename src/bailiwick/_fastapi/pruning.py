@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bailiwick.asgi import Public
@@ -154,31 +154,27 @@ def _generator(call: Any, fill: Callable[[dict[str, Any]], None]) -> Any:
 
 
 def _async_generator(call: Any, fill: Callable[[dict[str, Any]], None]) -> Any:
+    # There is no `yield from` for async generators: what is thrown in at the yield is passed on by hand.
     async def wrapped(**values: Any) -> Any:
         fill(values)
-        async for value in _through(call(**values)):
+        generator = call(**values)
+        value = await anext(generator)
+        try:
             yield value
+        except GeneratorExit:
+            await generator.aclose()
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the generator
+            try:
+                await generator.athrow(error)
+            except StopAsyncIteration:
+                return
+        else:
+            try:
+                await anext(generator)
+            except StopAsyncIteration:
+                return
+        await generator.aclose()
+        raise RuntimeError("A dependency with yield yielded more than once.")
 
     return wrapped
-
-
-async def _through(generator: Any) -> AsyncIterator[Any]:
-    """Pass an async generator on, exceptions at its `yield` included."""
-    value = await anext(generator)
-    try:
-        yield value
-    except GeneratorExit:
-        await generator.aclose()
-        raise
-    except BaseException as error:
-        try:
-            await generator.athrow(error)
-        except StopAsyncIteration:
-            return
-        raise RuntimeError("an async generator dependency yielded more than once") from error
-    else:
-        try:
-            await anext(generator)
-        except StopAsyncIteration:
-            return
-        raise RuntimeError("an async generator dependency yielded more than once")
