@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .serving import address_of, listen, refusals, run_async, serve_on
+
 __all__ = ["run"]
+
+# Secrets come through the environment and never as an option, which `ps` would show to everybody.
+PASSWORD = "BAILIWICK_DEMO_PASSWORD"  # noqa: S105 - the name of a variable
+SECRET = "BAILIWICK_DEMO_SECRET"  # noqa: S105 - the name of a variable
 
 
 def run(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
-    data: Annotated[Path, typer.Option(help="Folder for the demo's two SQLite files. Remove it to begin anew.")] = Path(
+    data: Annotated[Path, typer.Option(help="Folder of the demo's two SQLite files. Remove it to begin anew.")] = Path(
         ".bailiwick"
     ),
-    password: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BAILIWICK_DEMO_PASSWORD", hidden=True, help="Password for alice, erin and root.", show_envvar=False
-        ),
-    ] = None,
-    secret: Annotated[
-        str | None,
-        typer.Option(envvar="BAILIWICK_DEMO_SECRET", hidden=True, help="Secret of demo-service.", show_envvar=False),
-    ] = None,
 ) -> None:
     """Start the demo: users, posts and items behind scopes, with its own authority at /auth.
 
-    BAILIWICK_DEMO_PASSWORD and BAILIWICK_DEMO_SECRET set the passwords of alice, erin and root and the secret of
-    demo-service; without them they are made at the first start and printed once.
+    The environment variables BAILIWICK_DEMO_PASSWORD and BAILIWICK_DEMO_SECRET set the passwords of alice, erin and
+    root and the secret of demo-service. Without them they are made at the first start, and printed once.
     """
+    with refusals(), listen(host, port) as sock:
+        run_async(lambda: _serve(sock, host, data))
+
+
+async def _serve(sock: socket.socket, host: str, data: Path) -> None:
+    from rich.console import Console
+
+    from bailiwick.demo.show import show
+    from bailiwick.demo.start import open_demo
+
+    base = address_of(sock, host)
+    given = {"password": os.environ.get(PASSWORD) or None, "secret": os.environ.get(SECRET) or None}
+    async with open_demo(data, base, **given) as demo:
+        await serve_on(
+            sock,
+            demo.app,
+            ready=lambda: show(Console(), base, demo),
+        )

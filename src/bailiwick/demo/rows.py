@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from bailiwick.errors import StoreError
 
 __all__ = ["Rows"]
 
@@ -50,6 +53,10 @@ FIRST_ITEMS = [{"name": "Lantern", "owner": "erin"}, {"name": "Seal", "owner": "
 PAGE = 100
 
 
+# Of this file's tables, kept in SQLite's user_version; 0 is a file without any.
+VERSION = 1
+
+
 class Rows:
     """The demo's tables.
 
@@ -59,21 +66,62 @@ class Rows:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._engine: AsyncEngine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+        self._engine: AsyncEngine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
 
-    async def open(self, first_users: Sequence[Row]) -> None:
+    async def check(self) -> None:
+        """Insist that a file which is there can be used; write nothing.
+
+        Raises:
+            StoreError: it cannot be read or written, or a newer version of the demo made it.
+        """
+        if not self.path.exists():
+            return
+        with self._trouble():
+            async with self._engine.connect() as db:
+                await db.exec_driver_sql("BEGIN IMMEDIATE")  # refused where the file is read-only
+                version = (await db.exec_driver_sql("PRAGMA user_version")).scalar_one()
+                await db.rollback()
+        if version > VERSION:
+            raise StoreError(
+                f"The file {str(self.path)!r} was written by a newer version of Bailiwick. "
+                "Use that version, or choose another folder with --data.",
+                id="BW503",
+            )
+
+    async def open(self, people: Mapping[str, tuple[str, str]]) -> None:
         """Make what is not there yet.
 
         Args:
-            first_users: rows of `users` for a new file.
+            people: by name: the full name, and the `sub` of their tokens.
+
+        Raises:
+            StoreError: the file cannot be written.
         """
-        async with self._engine.begin() as db:
-            have = await db.run_sync(lambda sync: sa.inspect(sync).has_table("users"))
-            if not have:
-                await db.run_sync(TABLES.create_all)
-                await db.execute(sa.insert(users), list(first_users))
-                await db.execute(sa.insert(posts), FIRST_POSTS)
-                await db.execute(sa.insert(items), FIRST_ITEMS)
+        with self._trouble():
+            async with self._engine.begin() as db:
+                if (await db.exec_driver_sql("PRAGMA user_version")).scalar_one() == 0:
+                    await db.run_sync(TABLES.create_all)
+                    first = [{"id": name, "full_name": full, "subject": None} for name, (full, _) in people.items()]
+                    await db.execute(sa.insert(users), first)
+                    await db.execute(sa.insert(posts), FIRST_POSTS)
+                    await db.execute(sa.insert(items), FIRST_ITEMS)
+                    await db.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+                # The authority's file may be newer than this one, and know the people by other ids.
+                for name, (_, subject) in people.items():
+                    other = users.c.subject.is_distinct_from(subject)
+                    await db.execute(sa.update(users).where(users.c.id == name, other).values(subject=subject))
+
+    @contextmanager
+    def _trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except (sa.exc.DBAPIError, OSError) as bad:
+            reason = getattr(bad, "orig", None) or bad
+            raise StoreError(
+                f"The file {str(self.path)!r} cannot be used: {reason}. Check its permissions and the space on its "
+                "disk, or choose another folder with --data.",
+                id="BW502",
+            ) from bad
 
     async def close(self) -> None:
         """Close the file."""

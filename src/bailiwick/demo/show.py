@@ -12,6 +12,7 @@ from rich.text import Text
 from bailiwick.graph.plan import Access, RoutePlan
 
 from .domain import CATALOG, CLIENTS, PEOPLE
+from .start import Demo
 
 __all__ = ["curl_lines", "people_table", "routes_table", "show"]
 
@@ -71,40 +72,29 @@ def curl_lines(base: str, password: str | None) -> tuple[str, str, str]:
     )
 
 
-def show(
-    console: Console,
-    base: str,
-    routes: Iterable[RoutePlan],
-    *,
-    passwords: Mapping[str, str],
-    secret: str | None,
-    first_start: bool,
-) -> None:
+def show(console: Console, base: str, demo: Demo) -> None:
     """Print it all.
 
     Args:
         console: where to.
         base: the demo's address.
-        routes: the plan's.
-        passwords: those that are known to this process, by name.
-        secret: that of demo-service, if it is known to this process.
-        first_start: whether people and keys were made just now.
+        demo: what was started.
     """
     console.print()
-    console.print(routes_table(routes))
+    console.print(routes_table(demo.plan))
     console.print()
-    console.print(people_table(passwords, secret))
-    if first_start and passwords:
+    console.print(people_table(demo.passwords, demo.secret))
+    if demo.first_start:
         console.print("Passwords and the secret are printed this once; only their hashes are kept.", style="bold")
-    elif not passwords:
+    elif not demo.passwords:
         console.print(
             "People, keys and tokens are those of earlier starts. Forgotten the passwords? "
-            "Start with BAILIWICK_DEMO_PASSWORD=... to set a new one.",
+            "Start with BAILIWICK_DEMO_PASSWORD=... to set a new one."
         )
-    console.print(f"\nDocs with an Authorize button: {base}/docs    Issuer: {base}/auth    Stop with Ctrl-C.")
-    titles = ("Get a token (200)", "Call a route (200)", "Be refused (403)")
+    console.print(f"\nDocs with an Authorize button: {base}/docs    Issuer: {base}/auth    Stop: Ctrl-C")
     console.print("\nPaste these into another terminal:", style="bold")
-    for title, line in zip(titles, curl_lines(base, passwords.get("alice")), strict=True):
+    titles = ("Get a token (200)", "Call a route (200)", "Be refused (403)")
+    for title, line in zip(titles, curl_lines(base, demo.passwords.get("alice")), strict=True):
         console.print(f"\n# {title}", style="dim", highlight=False)
         # Neither wrapped nor coloured, whatever the width of the terminal, so that it can be pasted.
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,199 @@
+"""The first start of the demo, and every later one: its folder, people, clients and passwords."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from bailiwick.authority import Authority
+from bailiwick.authority.accounts import Verdict
+from bailiwick.authority.admin import Admin
+from bailiwick.authority.clients import ClientAuthenticator
+from bailiwick.authority.records import Account
+from bailiwick.authority.request import Presented
+from bailiwick.errors import Refused, StoreError
+from bailiwick.fastapi import Guard
+from bailiwick.graph.plan import Plan
+from bailiwick.machine.passwords import Argon2Hasher
+from bailiwick.server import AuthorizationServer, Settings
+
+from .api import build_api
+from .domain import CATALOG, CLIENTS, PEOPLE, DemoClient
+from .rows import Rows
+
+__all__ = ["Demo", "open_demo"]
+
+SERVICE = next(client.client_id for client in CLIENTS if client.confidential)
+
+# 72 bits: beyond guessing over HTTP, and short enough to be typed.
+PASSWORD_BYTES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The demo, ready to be served.
+
+    Attributes:
+        app: the API with its authority mounted.
+        plan: what every route needs, as it is enforced.
+        passwords: by name, those that this process knows: made just now, or given to it.
+        secret: of demo-service, if this process knows it.
+        first_start: whether people and keys were made just now.
+    """
+
+    app: FastAPI
+    plan: Plan
+    passwords: Mapping[str, str] = field(repr=False)
+    secret: str | None = field(repr=False)
+    first_start: bool
+
+
+@asynccontextmanager
+async def open_demo(data: Path, base: str, *, password: str | None, secret: str | None) -> AsyncIterator[Demo]:
+    """Open the demo's data, making what is not there, and let go of it at the end.
+
+    Args:
+        data: the folder of its two SQLite files.
+        base: the address that it is served at, without a slash at its end.
+        password: for all three people; None to make one each when they are new.
+        secret: of demo-service; None to make one when it is new.
+
+    Raises:
+        StoreError: the folder or a file cannot be used; nothing was written.
+    """
+    made = _make_folder(data)
+    rows = Rows(data / "demo.db")
+    server = AuthorizationServer(
+        CATALOG,
+        issuer=f"{base}/auth",
+        store=data / "authority.db",
+        # Whoever sets a password for a demo on their own machine may choose a short one.
+        settings=Settings(f"{base}/auth", password_min_length=1),
+    )
+    try:
+        await rows.check()
+        authority = await server.open()
+        keeper = _Keeper(authority, await server.admin("demo"))
+        people, passwords = await keeper.people(password)
+        service_secret = await keeper.clients(secret)
+        await rows.open({one.name: (one.full_name, people[one.name].id) for one in PEOPLE})
+        app, plan = _assemble(server, rows, base)
+        await keeper.settle()
+        yield Demo(app, plan, passwords, service_secret, first_start=keeper.made_people)
+    finally:
+        await rows.close()
+        await server.close()
+        _remove_if_empty(made)
+
+
+def _assemble(server: AuthorizationServer, rows: Rows, base: str) -> tuple[FastAPI, Plan]:
+    guard = Guard(
+        CATALOG,
+        server.verifier(),
+        realm="demo",
+        # Relative, so that the Authorize button works under whatever name the browser knows this machine.
+        token_url=f"{server.issuer_path}/token",
+        client_credentials_flow=True,
+        description="Log in as alice, erin or root through the client demo-cli.",
+    )
+    app = build_api(guard, rows)
+    server.mount_on(app)
+    guard.protect(app)
+    return app, guard.plan(app)
+
+
+class _Keeper:
+    """Brings people and clients to what the demo needs, and leaves alone what is right already."""
+
+    def __init__(self, authority: Authority, admin: Admin) -> None:
+        self._authority = authority
+        self._admin = admin
+        self._hasher = Argon2Hasher()
+        self.made_people = False
+        self._ended_tokens = False
+
+    async def people(self, password: str | None) -> tuple[dict[str, Account], dict[str, str]]:
+        """Everybody's account, and the passwords that are known."""
+        accounts = {account.name: account for account in await self._admin.accounts()}
+        known = {}
+        for person in PEOPLE:
+            found = accounts.get(person.name)
+            if found is None:
+                known[person.name] = password or secrets.token_urlsafe(PASSWORD_BYTES)
+                self.made_people = True
+                accounts[person.name] = await self._admin.create_account(
+                    person.name, known[person.name], roles=[person.role]
+                )
+            elif password:
+                known[person.name] = password
+                # Only if it is another one: a new password ends what the person was logged in to.
+                if await self._hasher.verify(found.password, password) is Verdict.WRONG:
+                    await self._admin.set_password(person.name, password)
+                    self._ended_tokens = True
+        return accounts, known
+
+    async def clients(self, secret: str | None) -> str | None:
+        """The clients; the secret of demo-service if it is known."""
+        have = {client.id for client in await self._admin.clients()}
+        known = None
+        for client in CLIENTS:
+            if client.client_id not in have:
+                known = await self._create(client, secret) or known
+        if secret and SERVICE in have:
+            known = secret
+            authenticator = ClientAuthenticator(self._authority.store, self._hasher)
+            try:
+                await authenticator.authenticate(Presented(SERVICE, secret))
+            except Refused:
+                await self._admin.set_client_secret(SERVICE, secret)
+        return known
+
+    async def _create(self, client: DemoClient, secret: str | None) -> str | None:
+        made = await self._admin.create_client(
+            client.client_id,
+            name=client.title,
+            public=not client.confidential,
+            grants=client.grants,
+            scopes=client.scopes,
+            default=client.default,
+            redirects=client.redirect_uris,
+            first_party=True,
+            introspects=client.may_introspect,
+            secret=(secret or None) if client.confidential else None,
+        )
+        return made.secret
+
+    async def settle(self) -> None:
+        """Wait out the second in which tokens were ended: `iat` has whole seconds, and a token of the same
+        second as a revocation counts as older.
+        """
+        if self._ended_tokens:
+            now = time.time()
+            await asyncio.sleep(math.floor(now) + 1 - now)
+
+
+def _make_folder(data: Path) -> Path | None:
+    """The folder, if it was made here."""
+    if data.is_dir():
+        return None
+    try:
+        data.mkdir(parents=True, mode=0o700)  # keys and digests lie in it
+    except OSError as bad:
+        raise StoreError(
+            f"The folder {str(data)!r} cannot be made: {bad.strerror or bad}. Choose another with --data.", id="BW502"
+        ) from bad
+    return data
+
+
+def _remove_if_empty(folder: Path | None) -> None:
+    """Leave no trace of a start that came to nothing."""
+    if folder is not None and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,405 @@
+"""The authorization server as one ASGI application, to serve alone or to mount beside an API.
+
+    from bailiwick.server import AuthorizationServer
+
+    server = AuthorizationServer(catalog, issuer="https://api.example.com/auth", store="authority.db")
+    guard = Guard(catalog, server.verifier())
+    server.mount_on(app)
+
+This is the one place where the authority's rooms are wired together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+from urllib.parse import urlsplit
+
+from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken
+from bailiwick.scopes import Catalog, Principal, ScopeSet
+
+try:
+    from starlette.requests import Request
+    from starlette.routing import Mount
+
+    from bailiwick.authority import BALANCED, STRICT, Authority, Lifetimes, Settings, Store
+    from bailiwick.authority.admin import Admin
+    from bailiwick.authority.records import Resource, Revocation, Revoked
+    from bailiwick.machine.passwords import Argon2Hasher
+    from bailiwick.storage import MemoryStore, open_store
+    from bailiwick.tokens import JWTVerifier
+    from bailiwick.web.answers import refuse
+    from bailiwick.web.app import WELL_KNOWN, build_app
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"bailiwick.server needs {missing.name}: pip install 'bailiwick[server]'", name=missing.name
+    ) from missing
+
+__all__ = ["BALANCED", "STRICT", "AuthorizationServer", "Lifetimes", "OwnVerifier", "Resource", "Settings"]
+
+log = logging.getLogger("bailiwick.server")
+
+Conn = MutableMapping[str, Any]  # an ASGI connection scope; "scope" means an OAuth scope in this project
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# A store that forgets when the process ends; the name is SQLite's.
+MEMORY: Final = ":memory:"
+
+# Seconds for which a guard in this process relies on what it knows about revocations. Another
+# process that shares the store may have revoked something meanwhile.
+FOLLOWED_FOR: Final = 1.0
+
+
+class Routed(Protocol):
+    """An application that has a router: FastAPI, Starlette."""
+
+    router: Any
+
+
+class AuthorizationServer:
+    """An OAuth 2 authorization server: an ASGI application, to serve alone or to mount.
+
+    It opens its store when it is first needed, or when the application starts, whichever comes first.
+
+    Args:
+        catalog: the scopes that exist, and the roles that a new store begins with.
+        issuer: its identifier, an https URL (http on loopback); its endpoints lie below it.
+        store: a file name, a database URL, ":memory:", or a `Store` that is open already.
+        settings: lifetimes, resources and rules, for the same issuer; None for the balanced ones.
+        audience: the identifier of the API that tokens are for; the issuer's origin if it is empty.
+        now: the clock, in seconds since 1970-01-01 UTC.
+        token_bytes: the source of randomness: a number of bytes in, that many random bytes out.
+
+    Raises:
+        ConfigurationError: the issuer is not one, or the settings contradict the arguments.
+
+    Source: RFC 6749, RFC 7009, RFC 7662, RFC 8414.
+    """
+
+    # What a guard that protects the surrounding application reads: this mount asks for credentials itself.
+    public_reason: Final = "the authority checks its callers itself"
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        issuer: str,
+        store: str | Path | Store = MEMORY,
+        settings: Settings | None = None,
+        audience: str = "",
+        now: Callable[[], float] = time.time,
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        if settings is None:
+            settings = Settings(issuer, audience)
+        elif settings.issuer != issuer or (audience and settings.audience != audience):
+            raise ConfigurationError("The settings are for another issuer or audience than the server.")
+        self.catalog = catalog
+        self.settings = settings
+        self.issuer = issuer
+        self.issuer_path = urlsplit(issuer).path
+        self._source: str | Path | Store = MemoryStore() if store == MEMORY else store
+        self._clock = now
+        self._token_bytes = token_bytes
+        self._authority: Authority | None = None
+        self._app: Any = None
+        self._opening = asyncio.Lock()
+        # Counts the requests that may have revoked something, so that verifiers in this process look again at once.
+        self.acts = 0
+
+    # -- its life ------------------------------------------------------------------------------
+
+    async def open(self) -> Authority:
+        """Open the store, and make what a new one lacks. A second time does nothing.
+
+        Returns:
+            The authority's acts and endpoints.
+
+        Raises:
+            StoreError: the store cannot be opened, or is newer than this code.
+        """
+        if self._authority is None:
+            async with self._opening:
+                if self._authority is None:
+                    self._authority = await self._make()
+                    self._app = build_app(self._authority, self.issuer_path)
+        return self._authority
+
+    async def _make(self) -> Authority:
+        owned = isinstance(self._source, str | Path)
+        store = await open_store(self._source) if isinstance(self._source, str | Path) else self._source
+        try:
+            authority = Authority.make(
+                self.catalog, self.settings, store, Argon2Hasher(), clock=self._clock, token_bytes=self._token_bytes
+            )
+            await authority.prepare()
+        except BaseException:
+            if owned:
+                await store.close()
+            raise
+        return authority
+
+    async def close(self) -> None:
+        """Let go of the store, if it was opened here. A second time does nothing."""
+        authority, self._authority, self._app = self._authority, None, None
+        if authority is not None and isinstance(self._source, str | Path):
+            await authority.store.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def admin(self, actor: str = "operator") -> Admin:
+        """What an operator may do: people, clients, roles, withdrawals.
+
+        Args:
+            actor: who acts, for the journal, such as "operator:jane".
+        """
+        return (await self.open()).admin.acting_as(actor)
+
+    def verifier(self, *, audience: str | None = None) -> OwnVerifier:
+        """What verifies this server's access tokens in the same process, revocations included.
+
+        Args:
+            audience: the API that guards with it; None for the default one.
+
+        Raises:
+            ConfigurationError: the settings know no such resource.
+        """
+        return OwnVerifier(self, audience if audience is not None else self.settings.audience)
+
+    # -- its place -------------------------------------------------------------------------------
+
+    def mount_on(self, app: Routed) -> None:
+        """Put the server into an application, below the issuer's path, and its metadata at the application's root.
+
+        The application's lifespan opens and closes it.
+
+        Args:
+            app: a FastAPI or Starlette application.
+
+        Raises:
+            ConfigurationError: the issuer has no path, so the server would hide the application.
+        """
+        if not self.issuer_path:
+            raise ConfigurationError(
+                f"The issuer {self.issuer!r} has no path; to be mounted it needs one, such as {self.issuer}/auth."
+            )
+        router = app.router
+        router.routes.append(Mount(self.issuer_path, app=self))
+        # RFC 8414 section 3.1 puts the well-known segment between host and path, outside of the mount.
+        router.routes.append(Mount(WELL_KNOWN, app=_RootMetadata(self)))
+        inner = router.lifespan_context
+
+        @asynccontextmanager
+        async def opened(started: Any) -> AsyncIterator[Any]:
+            async with self, inner(started) as state:
+                yield state
+
+        router.lifespan_context = opened
+
+    async def __call__(self, conn: Conn, receive: Receive, send: Send) -> None:
+        """Answer as an ASGI application."""
+        if conn["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        try:
+            await self.open()
+        except BailiwickError as why:
+            if conn["type"] != "http":
+                raise
+            await refuse(Request(conn), why)(conn, receive, send)
+            return
+        try:
+            await self._app(self._relative(conn), receive, send)
+        finally:
+            if conn.get("method") == "POST":
+                self.acts += 1
+
+    def _relative(self, conn: Conn) -> Conn:
+        """The connection with the issuer's path counted as the mount point, where it is served alone."""
+        root, path = conn.get("root_path", ""), conn["path"]
+        rest = path.removeprefix(root)
+        if not self.issuer_path or root.endswith(self.issuer_path) or not rest.startswith(self.issuer_path + "/"):
+            return conn
+        return {**conn, "root_path": root + self.issuer_path, "path": root + rest}
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.open()
+                except BailiwickError as why:
+                    log.error("The authorization server cannot start: %s", why)  # noqa: TRY400 - the message says it
+                    await send({"type": "lifespan.startup.failed", "message": str(why)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+class _RootMetadata:
+    """The metadata at the root of the application that the server is mounted on, for this issuer's path only."""
+
+    public_reason: Final = "metadata for clients (RFC 8414)"
+
+    def __init__(self, server: AuthorizationServer) -> None:
+        self._server = server
+
+    async def __call__(self, conn: Conn, receive: Receive, send: Send) -> None:
+        # The mount has taken the well-known path; what is left names the issuer. The server's own
+        # table has this very route, so the path is handed on whole.
+        root = conn.get("root_path", "").removesuffix(WELL_KNOWN)
+        await self._server({**conn, "root_path": root}, receive, send)
+
+
+class OwnVerifier:
+    """Verifies the tokens of a server in the same process, and knows what was revoked.
+
+    A revocation that was asked of the server in this process counts at once; one by an operator, or by
+    another process that shares the store, within a second.
+
+    Args:
+        server: whose tokens.
+        audience: the identifier of the API that guards with it.
+
+    Raises:
+        ConfigurationError: the server's settings know no such resource.
+    """
+
+    def __init__(self, server: AuthorizationServer, audience: str) -> None:
+        if server.settings.resource(audience) is None:
+            raise ConfigurationError(f"The server issues no tokens for the audience {audience!r}.", id="BW130")
+        self.issuer = server.issuer
+        self.audience = audience
+        self._server = server
+        self._authority: Authority | None = None
+        self._jwt: JWTVerifier | None = None
+        self._revoked = _Revoked()
+        self._seen = 0
+        self._read_at = float("-inf")
+        self._acts = -1
+
+    async def verify(self, token: str) -> Principal:
+        """Who calls, as the token proves, with the scopes that were not withdrawn since.
+
+        Args:
+            token: the text that was presented, without "Bearer".
+
+        Raises:
+            InvalidToken: it proves nothing, or was revoked.
+            StoreError: the store cannot say what was revoked.
+        """
+        authority = await self._server.open()
+        if authority is not self._authority or self._jwt is None:
+            # First use, or the server was closed and opened again.
+            self._jwt = JWTVerifier(authority.keys, issuer=self.issuer, audience=self.audience, now=authority.clock)
+            self._authority, self._revoked, self._seen = authority, _Revoked(), 0
+            self._read_at = float("-inf")
+        await self._follow(authority)
+        return self._revoked.apply(await self._jwt.verify(token))
+
+    def verify_cached(self, token: str) -> Principal | None:
+        """The remembered answer, at once; None if there is none, or if revocations have to be read first.
+
+        Args:
+            token: the text that was presented, without "Bearer".
+        """
+        authority = self._authority
+        if authority is None or self._jwt is None or not self._is_fresh(authority):
+            return None
+        principal = self._jwt.verify_cached(token)
+        if principal is None:
+            return None
+        try:
+            return self._revoked.apply(principal)
+        except InvalidToken:
+            return None  # `verify` says why
+
+    def _is_fresh(self, authority: Authority) -> bool:
+        return self._acts == self._server.acts and 0 <= authority.clock() - self._read_at < FOLLOWED_FOR
+
+    async def _follow(self, authority: Authority) -> None:
+        if self._is_fresh(authority):
+            return
+        now, acts = authority.clock(), self._server.acts
+        for line in await authority.store.revocations(after=self._seen, now=now):
+            self._revoked.add(line)
+            self._seen = max(self._seen, line.number)
+        self._revoked.forget_before(now)
+        self._read_at, self._acts = now, acts
+
+
+class _Revoked:
+    """Which tokens no longer hold, although they verify."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[Revoked, str, str], Revocation] = {}
+        self._narrowed: dict[str, dict[str, Revocation]] = {}
+
+    def add(self, line: Revocation) -> None:
+        self._lines[line.kind, line.key, line.scope] = line
+        if line.kind is Revoked.SCOPE:
+            self._narrowed.setdefault(line.key, {})[line.scope] = line
+
+    def forget_before(self, now: float) -> None:
+        for key, line in list(self._lines.items()):
+            if line.until <= now:
+                del self._lines[key]
+                if line.kind is Revoked.SCOPE:
+                    del self._narrowed[line.key][line.scope]
+
+    def apply(self, principal: Principal) -> Principal:
+        """The principal with what is left of its scopes.
+
+        Raises:
+            InvalidToken: the token was revoked, or what it hangs on.
+        """
+        if not self._lines:
+            return principal
+        claims = principal.claims
+        issued, token_id, authorization = claims.get("iat", 0), principal.token_id or "", claims.get("authz", "")
+        family = token_id.rpartition(".")[0]
+        for key in (
+            (Revoked.TOKEN, token_id, ""),
+            (Revoked.FAMILY, family, ""),
+            (Revoked.AUTHORIZATION, authorization, ""),
+            (Revoked.SUBJECT, principal.subject, ""),
+            (Revoked.CLIENT, principal.client_id or "", ""),
+        ):
+            line = self._lines.get(key)
+            if line is not None and issued <= line.at:
+                raise InvalidToken("The token was revoked.", detail=f"{line.kind.value} {line.key}", id="BW213")
+        withdrawn = self._narrowed.get(authorization)
+        if not withdrawn:
+            return principal
+        left = [name for name in principal.scopes if name not in withdrawn or issued > withdrawn[name].at]
+        if len(left) == len(principal.scopes):
+            return principal
+        return Principal(
+            principal.subject,
+            ScopeSet(left),
+            client_id=principal.client_id,
+            issuer=principal.issuer,
+            audience=principal.audience,
+            expires_at=principal.expires_at,
+            token_id=principal.token_id,
+            claims=claims,
+        )
