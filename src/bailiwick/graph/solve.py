@@ -54,7 +54,7 @@ CallSync = Callable[[Callable[[], Any]], Awaitable[Any]]
 _NO_OVERRIDES: Final[Mapping[Hashable, Call]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # frozen would cost a microsecond per request
 class Solved:
     """What one request's dependencies gave.
 
@@ -113,7 +113,9 @@ class _Step:
 
     def fill(self, slots: list[Any], provide: Provide, errors: list[object]) -> dict[str, Any]:
         """The arguments; what `provide` cannot fill is missing and told in `errors`."""
-        arguments = {name: slots[slot] for name, slot in self.inputs}
+        arguments: dict[str, Any] = {}
+        for name, slot in self.inputs:
+            arguments[name] = slots[slot]
         for name in self.scopes_parameters:
             # A list of its own: a dependency that appends to it must not change what another is asked for.
             arguments[name] = self.scopes_type(list(self.scopes))
@@ -302,7 +304,13 @@ async def solve(
     return await program.run(provide, request_stack=request_stack, function_stack=function_stack, call_sync=call_sync)
 
 
+# What most dependencies return, known not to be awaitable without looking.
+_PLAIN: Final = frozenset({bool, bytes, dict, float, int, list, set, str, tuple, type(None)})
+
+
 def _is_awaitable(value: object) -> bool:
+    if type(value) in _PLAIN:
+        return False
     # inspect.isawaitable asks an abstract base class, which costs more than all the rest of a step.
     return hasattr(type(value), "__await__") or (isinstance(value, GeneratorType) and inspect.isawaitable(value))
 
