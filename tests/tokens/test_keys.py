@@ -9,9 +9,10 @@ import logging
 import pickle
 
 import pytest
+from joserfc.jwk import OKPKey
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.tokens import ALGORITHMS, Keyring, KeySource, Signer, SigningKey
+from bailiwick.tokens import ALGORITHMS, Key, Keyring, KeySource, Signer, SigningKey
 from bailiwick.tokens.encoding import decode, encode
 
 SLOW = [alg for alg in ALGORITHMS if alg[:2] in {"RS", "PS"}][1:]
@@ -280,6 +281,22 @@ def test_a_key_is_found_by_its_whole_name_and_its_algorithm(es256):
     assert ring.find_now(None, "ES256") == (es256.key, other.key)
     for kid, alg in (("k", "ES256"), ("K-1", "ES256"), ("k-1 ", "ES256"), ("k-1", "RS256"), (None, "HS256")):
         assert ring.find_now(kid, alg) == ()
+
+
+def test_a_key_that_the_library_cannot_use_verifies_nothing():
+    assert not Key("x", "EdDSA", OKPKey.generate_key("X25519"), {}).verify(b"message", bytes(64))
+
+
+def test_a_keyring_of_thousands_is_refused(es256):
+    jwk = es256.to_jwk(private=True)
+    with pytest.raises(ConfigurationError, match="at most"):
+        Keyring.from_keys(*(SigningKey.from_jwk({**jwk, "kid": f"k-{n}"}) for n in range(257)))
+
+
+def test_nameless_keys_of_a_published_set_are_all_candidates():
+    jwks = [SigningKey.generate("ES256").to_jwk() for _ in range(3)]
+    ring = Keyring.from_jwks({"keys": [{**jwk, "kid": None} for jwk in jwks]}, published=True)
+    assert len(ring.find_now(None, "ES256")) == len(ring.find_now("any", "ES256")) == 3
 
 
 def test_an_empty_keyring_is_refused():

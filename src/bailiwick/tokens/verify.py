@@ -92,7 +92,9 @@ class JWTVerifier:
         now: Callable[[], float] = time.time,
         checks: Sequence[Callable[[Principal], None]] = (),
     ) -> None:
-        if not isinstance(keys, KeySource):
+        # A secret in place of a keyring is a likely slip, and text has a `find` too.
+        given: object = keys
+        if isinstance(given, str | bytes) or not isinstance(given, KeySource):
             raise ConfigurationError(f"keys must be a Keyring or another KeySource, not {type(keys).__name__}.")
         if max_bytes < 1 or cache_size < 0 or not cache_seconds >= 0:
             raise ConfigurationError("max_bytes must be at least 1, cache_size and cache_seconds at least 0.")
@@ -188,9 +190,8 @@ class JWTVerifier:
             raise InvalidToken("The token's signature does not verify.", id="BW203")
 
     def _remember(self, token: str, principal: Principal, now: float) -> None:
-        until = now + self._cache_seconds
-        if principal.expires_at is not None:
-            until = min(until, principal.expires_at)
+        ends = principal.expires_at
+        until = min(now + self._cache_seconds, now if ends is None else ends)
         if self._cache_size == 0 or until <= now:
             return
         with self._lock:
