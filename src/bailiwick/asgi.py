@@ -25,11 +25,11 @@ from bailiwick.errors import (
     InsufficientScope,
     MissingCredentials,
 )
-from bailiwick.graph.plan import Access, Kind, RoutePlan, StepUp, combine
+from bailiwick.graph.plan import Access, Kind, Plan, RoutePlan, StepUp, combine
 from bailiwick.scopes import Catalog, Denied, Principal, Requirement, ScopeSet, all_of
 from bailiwick.tokens.bearer import Challenge, StepUpNeeded, bearer_token
 
-__all__ = ["Decision", "Guard", "Public", "Verifier"]
+__all__ = ["Decision", "Guard", "Public", "Resource", "Verifier"]
 
 log = logging.getLogger("bailiwick.guard")
 
@@ -94,6 +94,46 @@ class Public:
         """Nothing to do: as a dependency it lets everyone pass."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """The protected resource that a guard stands for, as clients discover it.
+
+    Args:
+        identifier: its URL, which is also the audience of its tokens.
+        authorization_servers: the issuers whose tokens it takes.
+        name: what people call it.
+        documentation: URL of the developers' documentation, or None.
+
+    Raises:
+        ConfigurationError: the identifier is no absolute URL without query and fragment.
+
+    Source: RFC 9728 section 2.
+    """
+
+    identifier: str
+    authorization_servers: tuple[str, ...] = ()
+    name: str = ""
+    documentation: str | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.identifier)
+        if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or parts.fragment:
+            raise ConfigurationError(
+                f"A resource identifier is an absolute URL without query and fragment, not {self.identifier!r}."
+            )
+
+    @property
+    def metadata_path(self) -> str:
+        """Where its metadata is served: the well-known part is put before the path (RFC 9728 section 3.1)."""
+        return "/.well-known/oauth-protected-resource" + urlsplit(self.identifier).path.rstrip("/")
+
+    @property
+    def metadata_url(self) -> str:
+        """The URL that challenges name."""
+        parts = urlsplit(self.identifier)
+        return f"{parts.scheme}://{parts.netloc}{self.metadata_path}"
+
+
 def as_requirement(scopes: tuple[str | Requirement, ...], catalog: Catalog, *, where: str = "") -> Requirement | None:
     """What `requires(*scopes)` means: all of them; nothing means "any valid token".
 
@@ -114,7 +154,8 @@ class Guard:
         catalog: the scopes that exist.
         verifier: proves who calls; `await verifier.verify(token)` returns a `Principal`.
         realm: the protection space named in challenges.
-        resource_metadata: URL of the protected resource metadata document (RFC 9728), or None.
+        resource: what this API is to OAuth clients; `protect` then serves its metadata, and challenges name it.
+        resource_metadata: URL of a metadata document (RFC 9728) that somebody else serves, or None.
         disclose_scopes: whether a refusal says which scopes would have been needed.
         on_decision: called with a `Decision` after each decision; if it raises, the request is
             denied and the failure logged.
@@ -130,6 +171,7 @@ class Guard:
         verifier: Verifier,
         *,
         realm: str = "api",
+        resource: Resource | None = None,
         resource_metadata: str | None = None,
         disclose_scopes: bool = True,
         on_decision: Callable[[Decision], None] | None = None,
@@ -144,6 +186,11 @@ class Guard:
             raise ConfigurationError('on_expiry is "close" or "ignore".')
         if resource_metadata is not None and not urlsplit(resource_metadata).scheme:
             raise ConfigurationError("resource_metadata is an absolute URL (RFC 9728 section 5.1).")
+        if resource is not None and resource_metadata is not None:
+            raise ConfigurationError("Give a guard resource or resource_metadata, not both.")
+        if resource is not None:
+            resource_metadata = resource.metadata_url
+        self.resource = resource
         self.catalog = catalog
         self.verifier = verifier
         self.on_decision = on_decision
@@ -211,6 +258,31 @@ class Guard:
             close_on_expiry=on_expiry == "close",
         )
         return Gate(self, route, app)
+
+    def resource_document(self, plan: Plan) -> dict[str, Any]:
+        """The protected resource metadata, written from the plan: the scopes that some route really needs.
+
+        Args:
+            plan: of the application.
+
+        Raises:
+            ConfigurationError: the guard was made without `resource=`.
+
+        Source: RFC 9728 section 2.
+        """
+        if self.resource is None:
+            raise ConfigurationError("This guard stands for no resource; make it with resource=Resource(...).")
+        document: dict[str, Any] = {
+            "resource": self.resource.identifier,
+            "authorization_servers": list(self.resource.authorization_servers),
+            "scopes_supported": list(plan.scopes),
+            "bearer_methods_supported": ["header"],
+        }
+        if self.resource.name:
+            document["resource_name"] = self.resource.name
+        if self.resource.documentation:
+            document["resource_documentation"] = self.resource.documentation
+        return document
 
     # -- decided, for each request -----------------------------------------------------------------
 

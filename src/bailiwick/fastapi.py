@@ -36,6 +36,7 @@ from .asgi import Public, as_requirement, step_up_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
 from .scopes import Catalog, Principal, Requirement, Rule, all_of, any_of
+from .starlette import answer_here
 
 __all__ = ["Guard", "Ownership"]
 
@@ -54,7 +55,7 @@ class Guard(asgi.Guard, SecurityBase):
         client_credentials_flow: document the client credentials flow.
         scheme_name: the name of the security scheme in OpenAPI.
         description: the description of the security scheme.
-        options: what `bailiwick.asgi.Guard` takes: `realm`, `resource_metadata`, `disclose_scopes`,
+        options: what `bailiwick.asgi.Guard` takes: `realm`, `resource`, `resource_metadata`, `disclose_scopes`,
             `on_decision`, `on_expiry`, `now`.
 
     Source: RFC 6750; OpenAPI 3.1 section 4.8.27.
@@ -167,7 +168,7 @@ class Guard(asgi.Guard, SecurityBase):
         Raises:
             BailiwickError: the refusal; it is answered as RFC 6750 says.
         """
-        internals.answer_here(conn.scope, BailiwickError, self.handle_error)
+        answer_here(conn.scope, BailiwickError, self.handle_error)
         caller = await self.authenticate(conn.scope)
         if security_scopes.scopes:
             rule = _security_rule(self.catalog, tuple(security_scopes.scopes))

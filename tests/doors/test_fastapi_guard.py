@@ -566,7 +566,7 @@ def test_scopes_that_nothing_would_look_at_are_refused(app, guard):
     assert failed.value.id == "BW123"
 
 
-PEP_563 = '''
+PEP_563 = """
 from __future__ import annotations
 from typing import Annotated
 from fastapi import Depends, Security
@@ -581,7 +581,7 @@ def build(app, guard, default):
         @app.get("/hidden")
         async def hidden(caller: Annotated[object, Security(local_guard, scopes=["items"])]):
             return "open"
-'''
+"""
 
 
 @pytest.mark.parametrize("default", [True, False])

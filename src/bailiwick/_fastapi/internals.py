@@ -207,22 +207,6 @@ def overrides_of(place: Place) -> dict[Any, Any]:
     return found if found is not None else {}
 
 
-def answer_here(conn: Any, error_class: type[Exception], handler: Callable[..., Any]) -> None:
-    """Make this request answer errors of Bailiwick exactly, also in an application without `protect`.
-
-    Starlette keeps its table of exception handlers on the connection; a handler that the
-    application registered itself stays.
-
-    Args:
-        conn: the ASGI connection scope.
-        error_class: the class of errors.
-        handler: an exception handler.
-    """
-    table = conn.get("starlette.exception_handlers")
-    if table is not None:
-        table[0].setdefault(error_class, handler)
-
-
 def is_plain_route(place: Place) -> bool:
     """Whether it is a route of Starlette's kind, without a dependency tree."""
     return isinstance(place.original, Route | WebSocketRoute) and place.dependant is None

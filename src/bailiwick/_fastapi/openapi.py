@@ -11,7 +11,6 @@ __all__ = ["describe"]
 
 def describe(schema: dict[str, Any], plan: Plan, guard: Any) -> None:
     """Rewrite the security of each operation from the plan: all-of as one object, any-of as alternatives."""
-    schema["x-bailiwick"] = True
     guarded = False
     for route in plan:
         if route.kind is not Kind.HTTP:

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.routing import Router
 
 from bailiwick.asgi import Gate, Public
@@ -46,6 +48,7 @@ class Protection:
         self._plan: Plan | None = None
         self._routers: list[tuple[Sequence[Any], int]] = []
         self._stale = True
+        self._described: dict[str, Any] | None = None
         self._lock = threading.Lock()
 
     def install(self) -> None:
@@ -53,6 +56,14 @@ class Protection:
         app, router = self.app, self.app.router
         if not any(isinstance(key, type) and issubclass(key, BailiwickError) for key in app.exception_handlers):
             app.add_exception_handler(BailiwickError, self.guard.handle_error)
+
+        resource = self.guard.resource
+        if resource is not None:
+
+            async def metadata(_request: Request) -> JSONResponse:
+                return JSONResponse(self.guard.resource_document(self.compile()))
+
+            router.add_route(resource.metadata_path, metadata, include_in_schema=False)
 
         lifespan = router.lifespan_context
 
@@ -77,10 +88,10 @@ class Protection:
         generate = app.openapi
 
         def openapi() -> dict[str, Any]:
-            fresh = app.openapi_schema is None
             schema = generate()
-            if fresh or not schema.get("x-bailiwick"):
+            if schema is not self._described:  # FastAPI keeps it until routes change
                 describe(schema, self.compile(), self.guard)
+                self._described = schema
             return schema
 
         app.openapi = openapi  # type: ignore[method-assign]
@@ -101,7 +112,7 @@ class Protection:
                 plan.check()
             elif plan.undeclared:
                 # Added while the application runs: the others go on, and these stay closed (BW303).
-                log.error("routes were added that nobody settled; they are closed: %s", plan.undeclared)
+                log.error("routes were added that nobody settled; they are closed: %s", [one.label for one in plan.undeclared])
             for place, route, declared in found:
                 if place is not None:
                     self._gate(place, route, declared)
@@ -136,6 +147,9 @@ class Protection:
                 yield from self._walk_mount(place, path)
                 continue
             declared = self._read(place, path)
+            resource = self.guard.resource
+            if is_empty(declared) and resource is not None and path == resource.metadata_path:
+                settle(declared, Public("protected resource metadata (RFC 9728)"))
             if is_empty(declared) and internals.is_plain_route(place) and place.path in own_paths:
                 settle(declared, docs)
             if is_empty(declared):
