@@ -511,7 +511,7 @@ def test_public_beside_an_inherited_requirement_is_refused_at_start(guard):
     async def health():
         return 1
 
-    with pytest.raises(ConfigurationError, match="declared public.*inherits"):
+    with pytest.raises(ConfigurationError, match=r"declared public.*inherits"):
         guard.plan(app)
 
 
