@@ -68,7 +68,7 @@ def _describe(name: str, command: Command) -> list[str]:
 
 def _option(option: Option) -> str:
     default = option.default
-    shown = "" if default is None or default is False or callable(default) else f"`{default}`"
+    shown = "" if default in (None, False, "") or callable(default) else f"`{default}`"
     names = ", ".join(f"`{name}`" for name in option.opts)
     envvar = f" Environment: `{option.envvar}`." if option.envvar else ""
     return f"| {names} | {shown} | {' '.join((option.help or '').split())}{envvar} |"

@@ -85,7 +85,7 @@ async def open_demo(data: Path, base: str, *, password: str | None, secret: str 
         people, passwords = await keeper.people(password)
         service_secret = await keeper.clients(secret)
         await rows.open({one.name: (one.full_name, people[one.name].id) for one in PEOPLE})
-        app, plan = _assemble(server, rows, base)
+        app, plan = _assemble(server, rows)
         await keeper.settle()
         yield Demo(app, plan, passwords, service_secret, first_start=keeper.made_people)
     finally:
@@ -94,7 +94,7 @@ async def open_demo(data: Path, base: str, *, password: str | None, secret: str 
         _remove_if_empty(made)
 
 
-def _assemble(server: AuthorizationServer, rows: Rows, base: str) -> tuple[FastAPI, Plan]:
+def _assemble(server: AuthorizationServer, rows: Rows) -> tuple[FastAPI, Plan]:
     guard = Guard(
         CATALOG,
         server.verifier(),
