@@ -557,7 +557,7 @@ def test_scopes_that_nothing_would_look_at_are_refused(app, guard):
     async def not_a_guard():
         return "anyone"
 
-    @app.get("/inert")
+    @app.get("/inert", dependencies=[guard.requires("items")])
     async def inert(who: Annotated[str, Security(not_a_guard, scopes=["users:read"])]):
         return who
 

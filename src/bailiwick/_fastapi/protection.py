@@ -22,7 +22,16 @@ from . import internals
 from .declarations import Need
 from .openapi import describe
 from .pruning import Pruning
-from .reading import Declared, check_hidden, documentation_paths, is_empty, read_tree, settle, source_of
+from .reading import (
+    Declared,
+    check_hidden,
+    check_scopes_are_read,
+    documentation_paths,
+    is_empty,
+    read_tree,
+    settle,
+    source_of,
+)
 
 __all__ = ["PROTECTED", "Protection"]
 
@@ -112,7 +121,9 @@ class Protection:
                 plan.check()
             elif plan.undeclared:
                 # Added while the application runs: the others go on, and these stay closed (BW303).
-                log.error("routes were added that nobody settled; they are closed: %s", [one.label for one in plan.undeclared])
+                log.error(
+                    "routes were added that nobody settled; they are closed: %s", [one.label for one in plan.undeclared]
+                )
             for place, route, declared in found:
                 if place is not None:
                     self._gate(place, route, declared)
@@ -187,6 +198,7 @@ class Protection:
         if place.dependant is not None:
             where = f"{'|'.join(place.methods) or 'WS'} {path}"
             read_tree(self.guard, place.dependant, declared, where)
+            check_scopes_are_read(declared, where)
             check_hidden(place, where)
         else:
             marked = getattr(place.endpoint, "__bailiwick__", None)

@@ -14,7 +14,16 @@ from bailiwick.scopes import Requirement, all_of
 from .declarations import Anonymous, Need
 from .internals import Dependant, Place
 
-__all__ = ["Declared", "check_hidden", "documentation_paths", "is_empty", "read_tree", "settle", "source_of"]
+__all__ = [
+    "Declared",
+    "check_hidden",
+    "check_scopes_are_read",
+    "documentation_paths",
+    "is_empty",
+    "read_tree",
+    "settle",
+    "source_of",
+]
 
 
 class Declared:
@@ -25,6 +34,8 @@ class Declared:
         self.parts: list[tuple[tuple[Any, ...], Requirement | None]] = []
         self.optional: list[tuple[tuple[Any, ...], Requirement | None]] = []
         self.public: list[Public] = []
+        # Nodes that are given scopes which nothing at or below them looks at.
+        self.unread: list[Dependant] = []
         self.step_up: StepUp | None = None
         self.close_on_expiry = False
 
@@ -50,6 +61,23 @@ def _add_need(declared: Declared, need: Need, requirement: Requirement | None, a
     if need.step_up is not None:
         declared.step_up = need.step_up if declared.step_up is None else declared.step_up & need.step_up
     declared.close_on_expiry = declared.close_on_expiry or need.close_on_expiry
+
+
+def check_scopes_are_read(declared: Declared, where: str) -> None:
+    """Refuse scopes on a guarded route that nothing could enforce: they would only look like protection.
+
+    Raises:
+        ConfigurationError: there are such scopes (microsoft-identity-web#1571).
+    """
+    if not declared.parts:
+        return
+    for node in declared.unread:
+        name = getattr(node.call, "__name__", type(node.call).__name__)
+        raise ConfigurationError(
+            f"{where}: Security({name}, scopes={list(node.own_oauth_scopes or ())!r}) declares scopes, but neither {name} "
+            "nor anything below it looks at them. Use guard.requires(...), or let it depend on the guard.",
+            id="BW123",
+        )
 
 
 def _scopes_of(node: Dependant, where: str) -> Requirement | None:
@@ -90,19 +118,9 @@ def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above
         elif isinstance(call, Public):
             declared.public.append(call)
         else:
-            _check_scopes_are_read(child, where)
+            if child.own_oauth_scopes and not _reads_scopes(child):
+                declared.unread.append(child)
             read_tree(guard, child, declared, where, (*above, call))
-
-
-def _check_scopes_are_read(node: Dependant, where: str) -> None:
-    """Refuse scopes that nothing in the subtree could enforce: they would only look like protection."""
-    if node.own_oauth_scopes and not _reads_scopes(node):
-        name = getattr(node.call, "__name__", type(node.call).__name__)
-        raise ConfigurationError(
-            f"{where}: Security({name}, scopes={list(node.own_oauth_scopes)!r}) declares scopes, but neither {name} "
-            "nor anything below it looks at them. Use guard.requires(...), or let it depend on the guard.",
-            id="BW123",
-        )
 
 
 def _reads_scopes(node: Dependant) -> bool:

@@ -1,0 +1,81 @@
+"""The recorded behaviour of FastAPI stays what it is behind the guard: calls, order, scopes, values, answers.
+
+Each case runs twice. Behind `protect`, it must do what was recorded. And with a guard in every node,
+what the door prunes and supplies itself must be indistinguishable from what FastAPI's solver does.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from cases_on_fastapi import run_case
+
+from bailiwick import Catalog
+from bailiwick.fastapi import Guard
+
+CASES = json.loads((Path(__file__).parents[1] / "cases" / "scope_cases.json").read_text())["cases"]
+BY_ID = {case["id"]: case for case in CASES}
+
+# With a guard in every node, what the nodes declare must be scopes of a catalog.
+REFUSED_AT_START = {
+    "B18": "a scope with a space in it breaks RFC 6749 section 3.3",
+    "B20": "a scope outside ASCII breaks RFC 6749 section 3.3",
+}
+
+
+class Nobody:
+    async def verify(self, token):
+        raise AssertionError("no case presents a token of ours")
+
+
+def scopes_in(part):
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name == "scopes" and isinstance(value, list | str):
+                yield from value
+            yield from scopes_in(value)
+    elif isinstance(part, list):
+        for one in part:
+            yield from scopes_in(one)
+
+
+def guard(case):
+    names = {name: "" for name in scopes_in({**case, "observed": None}) if case["id"] not in REFUSED_AT_START}
+    return Guard(Catalog(names or ["unused"]), Nobody(), scheme_name="guard")
+
+
+def behaviour(observed):
+    return {name: observed.get(name) for name in ("results", "log", "calls", "build_error")}
+
+
+def documented(observed):
+    return {name: observed.get(name) for name in ("openapi_security", "openapi_scheme_scopes", "openapi_parameters")}
+
+
+@pytest.mark.parametrize("case_id", [case["id"] for case in CASES])
+def test_behind_protect_a_case_does_what_was_recorded(case_id):
+    case = BY_ID[case_id]
+    ours = guard(case)
+    observed = run_case(case, prepare=lambda app: ours.protect(app, default=ours.public("a recorded case")))
+
+    assert behaviour(observed) == behaviour(case["observed"])
+    assert documented(observed) == documented(case["observed"])
+
+
+@pytest.mark.parametrize("case_id", [case["id"] for case in CASES])
+def test_with_a_guard_in_every_node_pruning_changes_nothing(case_id):
+    case = BY_ID[case_id]
+    if any("authorization" in name.lower() for name, _ in case.get("request", {}).get("headers") or []):
+        case = {**case, "request": {**case["request"], "headers": [("X-Key", "k")]}}
+    ours = guard(case)
+
+    through_the_solver = run_case(case, caller=ours.optional())
+    pruned = run_case(
+        case, caller=ours.optional(), prepare=lambda app: ours.protect(app, default=ours.public("a recorded case"))
+    )
+
+    if case_id in REFUSED_AT_START:
+        assert {result["status"] for result in pruned["results"]} == {500}
+        assert pruned["log"] == []
+    else:
+        assert behaviour(pruned) == behaviour(through_the_solver)
