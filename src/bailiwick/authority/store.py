@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from .records import (
     Account,
@@ -33,7 +33,10 @@ from .records import (
     StoredKey,
 )
 
-__all__ = ["Claimed", "Polled", "Redeemed", "Rotated", "Rotation", "Store"]
+__all__ = ["CODE_KEPT", "Claimed", "Polled", "Redeemed", "Rotated", "Rotation", "Store"]
+
+# Seconds that a code is kept beyond its end, so that a replay is known for one while what came of it may live.
+CODE_KEPT: Final = 24 * 60 * 60
 
 
 class Rotated(Enum):
@@ -176,12 +179,13 @@ class Store(Protocol):
     async def revoke(self, revocation: Revocation, event: Event) -> int:
         """Let something no longer hold, and say so in the feed.
 
-        A family, authorization, subject or client takes its living refresh families with it; a
-        scope or an authorization has its rows withdrawn, and those of a scope leave families alone.
+        A family, authorization, subject or client takes its living refresh families with it. A
+        scope or an authorization has its rows withdrawn, which for one scope leaves the families alone.
 
         Returns:
-            How many families and rows changed; for a token 1 if it was not yet revoked. With 0
-            neither feed nor journal is written.
+            How many families and rows changed; for a token 1 if it was not yet revoked. With 0, neither
+            feed nor journal is written, but for a subject or a client, who may hold access tokens
+            that no family tells of.
         """
 
     async def revocations(self, *, after: int = 0, now: float) -> Sequence[Revocation]:
@@ -210,10 +214,14 @@ class Store(Protocol):
     async def rotate(self, rotation: Rotation, event: Event) -> Rotated:
         """Exchange a refresh token for its successor, once; however many ask at the same time.
 
-        Decided in this order: unknown; another client's; its family revoked; the token or the
-        family expired; unspent (spent now, successor made: first time); spent at most `grace` ago with a
-        successor that is itself unspent (retried: nothing changes); anything else is a replay, and
-        the family is revoked by this call.
+        Decided in this order:
+
+        1. it is unknown, or another client's;
+        2. its family is revoked, or at its absolute end: expired;
+        3. it was spent before: at most `grace` seconds ago, and its successor is the one named and itself
+           unspent: retried, and nothing changes; anything else is a replay, and this call revokes the family;
+        4. it is past its idle end: expired;
+        5. it is spent now and its successor made: first time.
 
         Args:
             rotation: what to exchange for what.
@@ -255,7 +263,7 @@ class Store(Protocol):
     async def spend_pushed_request(self, digest: str) -> bool:
         """Use a pushed request up; False if it was used already."""
 
-    async def claim(self, name: str, until: float) -> Claimed:
+    async def claim(self, name: str, now: float, until: float) -> Claimed:
         """Claim a one-time name, remembered until then."""
 
     # -- keys, secrets, journal ---------------------------------------------------------------

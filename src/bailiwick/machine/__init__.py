@@ -1,0 +1,1 @@
+"""What the process supplies to the pure rooms: work that needs threads."""

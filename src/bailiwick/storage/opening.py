@@ -1,0 +1,43 @@
+"""Which store a name or a URL means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+from bailiwick.authority.store import Store
+from bailiwick.errors import ConfigurationError
+
+from .memory import MemoryStore
+
+__all__ = ["open_store"]
+
+MEMORY = ":memory:"
+
+
+async def open_store(where: str | Path) -> Store:
+    """Open a store, making it or bringing it up to date where needed.
+
+    Args:
+        where: a file name or `sqlite:///name` (relative) or `sqlite:////name` (absolute) for a SQLite file,
+            ":memory:" for one that forgets.
+
+    Raises:
+        ConfigurationError: another kind of URL.
+        StoreError: it cannot be opened (BW502), or was written by a newer version (BW503).
+    """
+    if where == MEMORY:
+        return MemoryStore()
+    # Imported here, so that a store in memory needs no database library.
+    from .sqlite import SQLiteStore
+
+    if isinstance(where, Path):
+        return await SQLiteStore.open(where)
+    scheme, separator, rest = where.partition("://")  # noqa: ASYNC240 - a str by now, not a path
+    if separator:
+        if scheme != "sqlite" or not rest.startswith("/") or rest == "/":
+            raise ConfigurationError(
+                f"The store {scheme}:// is not known; give a file name, sqlite:///file or :memory:.", id="BW100"
+            )
+        where = unquote(rest[1:])
+    return await SQLiteStore.open(where)

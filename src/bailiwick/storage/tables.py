@@ -1,0 +1,267 @@
+"""The tables, as SQLAlchemy knows them; the migrations make them.
+
+The names begin with `bw_`, so that they can stand in a database beside an application's own. Types
+and constraints are the common ground of SQLite and PostgreSQL. Times are seconds since the epoch,
+scopes the space-separated text of RFC 6749 section 3.3, lists JSON.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = [
+    "account",
+    "account_role",
+    "authorization",
+    "authorization_scope",
+    "claimed",
+    "client",
+    "code",
+    "device_code",
+    "family",
+    "journal",
+    "metadata",
+    "pushed_request",
+    "refresh_token",
+    "revocation",
+    "role",
+    "secret",
+    "signing_key",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+client = Table(
+    "bw_client",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("auth", Text, nullable=False),
+    Column("secret", Text),
+    Column("grants", Text, nullable=False),
+    Column("ceiling", Text, nullable=False),
+    Column("default_scopes", Text),
+    Column("redirects", Text, nullable=False),
+    Column("first_party", Boolean, nullable=False),
+    Column("introspects", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("disabled_at", Double),
+    Column("version", Integer, nullable=False),
+)
+
+account = Table(
+    "bw_account",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False, unique=True),
+    Column("password", Text),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("disabled_at", Double),
+    Column("version", Integer, nullable=False),
+)
+
+role = Table(
+    "bw_role",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("scopes", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+account_role = Table(
+    "bw_account_role",
+    metadata,
+    Column("account", Text, ForeignKey("bw_account.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", Text, ForeignKey("bw_role.name", ondelete="CASCADE"), primary_key=True),
+    Index(None, "role"),
+)
+
+authorization = Table(
+    "bw_authorization",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("subject", "client", "resource"),
+    Index(None, "client"),
+)
+
+authorization_scope = Table(
+    "bw_authorization_scope",
+    metadata,
+    Column("authorization", Text, ForeignKey("bw_authorization.id", ondelete="CASCADE"), primary_key=True),
+    Column("scope", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("granted_at", Double, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("withdrawn_at", Double),
+    Column("withdrawn_by", Text),
+)
+
+family = Table(
+    "bw_family",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("authorization", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("authenticated_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("revoked_at", Double),
+    Column("reason", Text),
+    Index(None, "authorization"),
+    Index(None, "subject"),
+    Index(None, "client"),
+    Index(None, "expires_at"),
+)
+
+refresh_token = Table(
+    "bw_refresh_token",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("family", Text, ForeignKey("bw_family.id", ondelete="CASCADE"), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("issued_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("spent_at", Double),
+    # One successor for each token, whatever happens: the second of two rotations could not even be written.
+    UniqueConstraint("family", "generation"),
+)
+
+code = Table(
+    "bw_code",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("authorization", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("redirect", Text, nullable=False),
+    Column("redirect_given", Boolean, nullable=False),
+    Column("challenge", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("authenticated_at", Double, nullable=False),
+    Column("issued_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("family", Text, nullable=False),
+    Column("spent_at", Double),
+    Index(None, "expires_at"),
+)
+
+device_code = Table(
+    "bw_device_code",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("user_code", Text, nullable=False, unique=True),
+    Column("client", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("scopes", Text),
+    Column("issued_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("interval", Integer, nullable=False),
+    Column("polled_at", Double),
+    Column("state", Text, nullable=False),
+    Column("subject", Text),
+    Column("authorization", Text),
+    Column("authenticated_at", Double),
+    Index(None, "expires_at"),
+)
+
+pushed_request = Table(
+    "bw_pushed_request",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("client", Text, nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index(None, "expires_at"),
+)
+
+claimed = Table(
+    "bw_claimed",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("until", Double, nullable=False),
+    Index(None, "until"),
+)
+
+revocation = Table(
+    "bw_revocation",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index(None, "key"),
+    Index(None, "until"),
+    # A number is never given twice, so that a follower of the feed who asks for "after 7" misses nothing.
+    sqlite_autoincrement=True,
+)
+
+signing_key = Table(
+    "bw_signing_key",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("alg", Text, nullable=False),
+    Column("private", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("sealed_with", Text, nullable=False),
+)
+
+secret = Table(
+    "bw_secret",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+journal = Table(
+    "bw_journal",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Index(None, "at"),
+    Index(None, "subject", "number"),
+    Index(None, "client", "number"),
+    sqlite_autoincrement=True,
+)
