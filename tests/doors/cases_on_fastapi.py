@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-
 from typing import Annotated, Any, Optional
 
 import fastapi
@@ -18,7 +17,7 @@ from fastapi.security import (
     SecurityScopes,
 )
 from fastapi.testclient import TestClient
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
@@ -230,7 +229,7 @@ class Builder:
         if how == "partial":
             return functools.partial(ns["f"], "bound-value")
         if how == "same_method":
-            return getattr(ns["inst"], "m")
+            return ns["inst"].m
         if how == "other_method":
             return ns["C"]().m
         raise ValueError(how)
@@ -372,7 +371,7 @@ class Builder:
         out["calls"] = dict(sorted(self.n.items()))
         if c.get("kind") != "websocket":
             try:
-                spec = (app if not c.get("mount") else app).openapi()
+                spec = (app).openapi()
                 op = spec["paths"].get("/x", {}).get(req.get("method", "GET").lower())
                 out["openapi_security"] = op.get("security") if op else None
                 comp = spec.get("components", {}).get("securitySchemes")
