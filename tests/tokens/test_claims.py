@@ -8,7 +8,7 @@ import json
 import pytest
 
 from bailiwick.errors import ConfigurationError, InvalidToken
-from bailiwick.tokens import JWTVerifier, Keyring, KeySource, Signer
+from bailiwick.tokens import JWTVerifier, Keyring, KeySource, Signer, SigningKey
 from bailiwick.tokens.encoding import encode
 
 START = 1_800_000_000
@@ -263,6 +263,20 @@ def test_a_source_that_returns_keys_of_another_algorithm_or_too_many_proves_noth
             asyncio.run(world.verifier(Careless(*keys)).verify(world.token()))
         assert refused.value.id == expected
     assert asyncio.run(world.verifier(Careless(*wrong, good)).verify(world.token())).subject == "user-1"
+
+
+def test_a_key_of_another_algorithm_is_not_tried_whatever_the_source_returns(world):
+    secret = SigningKey.generate("HS256", kid="k-1")
+
+    class Confused:
+        async def find(self, kid, alg):
+            return (secret.key,)
+
+    header = encode(b'{"alg":"ES256","typ":"at+jwt","kid":"k-1"}')
+    message = f"{header}.{encode(json.dumps(world.claims()).encode())}"
+    with pytest.raises(InvalidToken) as refused:
+        asyncio.run(world.verifier(Confused()).verify(f"{message}.{encode(secret.sign(message.encode()))}"))
+    assert refused.value.id == "BW203"
 
 
 @pytest.mark.parametrize("claim", [float("nan"), "\ud800", object()])

@@ -141,6 +141,16 @@ def test_python_jose_414_a_der_key_is_no_hmac_secret():
         Keyring.from_secret(FORMS["der"](PUBLIC_KEYS["rsa"]))
 
 
+def test_python_jose_414_a_der_key_that_ends_in_a_line_end_is_still_seen():
+    keys = (ed25519.Ed25519PrivateKey.from_private_bytes(n.to_bytes(32, "big")).public_key() for n in range(10_000))
+    texts = [text for text in map(FORMS["der"], keys) if text[-1:].isspace()][:5]
+    assert len(texts) == 5
+    for text in texts:
+        for spelling in (text, text + b"\n", b" " + text + b"\r\n", base64.b64encode(text) + b"\n"):
+            with pytest.raises(ConfigurationError):
+                Keyring.from_secret(spelling)
+
+
 def test_python_jose_419_no_setting_leaves_the_algorithm_to_the_token(world):
     rsa_keys = Keyring.from_keys(SigningKey.generate("RS256", kid="k-1"))
     for keys in (None, rsa_keys):

@@ -157,10 +157,23 @@ def _is_public(secret: bytes) -> bool:
     """Whether the octets are a key or certificate in PEM, DER, SSH or JWK form, or base64 of one."""
     if _KEY_TEXT.search(secret):
         return True
-    forms = [secret, secret.strip()]
+    forms = [secret.strip(), _der(secret)]
     with contextlib.suppress(binascii.Error):  # not base64, so nothing is hidden in it
-        forms.append(base64.b64decode(b"".join(secret.split()), validate=True))
+        forms.append(_der(base64.b64decode(b"".join(secret.split()), validate=True)))
     return any(_parses(loader, form) for form in forms for loader in _LOADERS)
+
+
+def _der(raw: bytes) -> bytes:
+    """The DER value at the beginning, as long as its header says.
+
+    A line end that follows must not hide it; nor can one be stripped, because a key may end in the same octet.
+    """
+    raw = raw.lstrip()
+    size = raw[1] if len(raw) > 1 else 0
+    if size < 0x80:
+        return raw[: 2 + size]
+    more = size - 0x80
+    return raw[: 2 + more + int.from_bytes(raw[2 : 2 + more], "big")]
 
 
 _LOADERS: Final[tuple[Callable[[bytes], object], ...]] = (
