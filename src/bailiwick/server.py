@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
-from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken
+from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken, Refused
 from bailiwick.scopes import Catalog, Principal, ScopeSet
 
 try:
@@ -73,7 +73,7 @@ class AuthorizationServer:
     Args:
         catalog: the scopes that exist, and the roles that a new store begins with.
         issuer: its identifier, an https URL (http on loopback); its endpoints lie below it.
-        store: a file name, a database URL, ":memory:", or a `Store` that is open already.
+        store: the name of a SQLite file, ":memory:", or a `Store` that is open already.
         settings: lifetimes, resources and rules, for the same issuer; None for the balanced ones.
         audience: the identifier of the API that tokens are for; the issuer's origin if it is empty.
         now: the clock, in seconds since 1970-01-01 UTC.
@@ -267,6 +267,10 @@ class _RootMetadata:
         # The mount has taken the well-known path; what is left names the issuer. The server's own
         # table has this very route, so the path is handed on whole.
         root = conn.get("root_path", "").removesuffix(WELL_KNOWN)
+        if conn["path"] != root + WELL_KNOWN + self._server.issuer_path:
+            unknown = Refused("invalid_request", "There is no such issuer here.", status=404, id="BW400")
+            await refuse(Request(conn), unknown)(conn, receive, send)
+            return
         await self._server({**conn, "root_path": root}, receive, send)
 
 

@@ -37,7 +37,7 @@ class Served(threading.Thread):
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.base = f"http://127.0.0.1:{self.sock.getsockname()[1]}"
         self._make = app
-        self._started = threading.Event()
+        self._is_up = threading.Event()
         self._failed = None
 
     def run(self):
@@ -49,7 +49,7 @@ class Served(threading.Thread):
 
             async def announced(sockets=None):
                 await startup(sockets)
-                self._started.set()
+                self._is_up.set()
 
             self.server.startup = announced
             await self.server.serve(sockets=[self.sock])
@@ -59,11 +59,11 @@ class Served(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - told to whoever waits in __enter__
             self._failed = error
         finally:
-            self._started.set()
+            self._is_up.set()
 
     def __enter__(self):
         self.start()
-        assert self._started.wait(30)
+        assert self._is_up.wait(30)
         assert self._failed is None, self._failed
         return self
 
@@ -121,7 +121,12 @@ def build(server):
         for name, role in (("ada", "reader"), ("wim", "writer"), ("root", "admin")):
             await admin.create_account(name, PASSWORD, roles=[role])
         await admin.create_client(
-            "cli", public=True, grants=["password", "refresh_token"], scopes=["admin:*"], first_party=True
+            "cli",
+            public=True,
+            grants=["password", "refresh_token"],
+            scopes=["admin:*"],
+            default=["notes:*"],
+            first_party=True,
         )
         await admin.create_client(
             "other", public=True, grants=["password", "refresh_token"], scopes=["notes:*"], first_party=True

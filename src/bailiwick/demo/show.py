@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bailiwick.graph.plan import Access, RoutePlan
 
-from .domain import CATALOG, CLIENTS, PEOPLE
+from .domain import CLIENTS, PEOPLE
 from .start import Demo
 
 __all__ = ["curl_lines", "people_table", "routes_table", "show"]
@@ -42,14 +42,13 @@ def people_table(passwords: Mapping[str, str], secret: str | None) -> Table:
     """Who can log in. A password that this start did not make or get is not known here, and not shown."""
     table = Table(title="People and clients", title_justify="left", header_style="bold")
     table.add_column("name", no_wrap=True)
-    table.add_column("may", overflow="fold")
+    table.add_column("role or grants", overflow="fold")
     table.add_column("password or secret", no_wrap=True)
     for person in PEOPLE:
-        holds = str(CATALOG.roles[person.role].scopes)
-        table.add_row(person.name, f"{person.role}: {holds}", Text(passwords.get(person.name, "as printed once")))
+        table.add_row(person.name, person.role, Text(passwords.get(person.name, "as printed once")))
     for client in CLIENTS:
         known = (secret or "as printed once") if client.confidential else "none (public)"
-        table.add_row(client.client_id, ", ".join(grant.rpartition(":")[2] for grant in client.grants), Text(known))
+        table.add_row(client.client_id, "\n".join(grant.rpartition(":")[2] for grant in client.grants), Text(known))
     return table
 
 

@@ -33,8 +33,9 @@ __all__ = ["Demo", "open_demo"]
 
 SERVICE = next(client.client_id for client in CLIENTS if client.confidential)
 
-# 72 bits: beyond guessing over HTTP, and short enough to be typed.
+# 72 bits: beyond guessing over HTTP, and short enough to be typed. A program's secret need not be typed.
 PASSWORD_BYTES = 9
+SECRET_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ class _Keeper:
             redirects=client.redirect_uris,
             first_party=True,
             introspects=client.may_introspect,
-            secret=(secret or None) if client.confidential else None,
+            secret=(secret or secrets.token_urlsafe(SECRET_BYTES)) if client.confidential else None,
         )
         return made.secret
 
