@@ -1,5 +1,6 @@
 """Rule 9: a check costs the same for 3 scopes and for 3,000."""
 
+import sys
 import time
 
 import pytest
@@ -18,11 +19,16 @@ def catalog():
 def seconds_per_call(call, *args):
     """The best of several rounds: other work on the machine can only add to it."""
     best = float("inf")
-    for _ in range(ROUNDS):
-        begun = time.perf_counter()
-        for _ in range(CALLS):
-            call(*args)
-        best = min(best, (time.perf_counter() - begun) / CALLS)
+    tracer = sys.gettrace()  # a coverage run would time its own tracer
+    sys.settrace(None)
+    try:
+        for _ in range(ROUNDS):
+            begun = time.perf_counter()
+            for _ in range(CALLS):
+                call(*args)
+            best = min(best, (time.perf_counter() - begun) / CALLS)
+    finally:
+        sys.settrace(tracer)
     return best
 
 
