@@ -38,26 +38,25 @@ def seconds_per_call(call, *args):
     ids=["one", "all of two", "any of two"],
 )
 def test_a_decision_takes_less_than_a_microsecond_and_is_flat_in_what_is_held(catalog, requirement):
-    # Both holdings reach the far end of the catalog, so that the masks are equally wide.
-    few = catalog.hold([NAMES[1], NAMES[5000], NAMES[9998]])
-    many = catalog.hold([NAMES[1], NAMES[5000], *NAMES[7000:9999]])
+    few = catalog.hold([NAMES[0], NAMES[1], NAMES[5000]])
+    many = catalog.hold([NAMES[1], NAMES[5000], *NAMES[7001:9999]])
     assert len(few.names) == 3
-    assert len(many.names) == 3001
+    assert len(many.names) == 3000
     allows = catalog.compile(requirement).allows
     assert allows(few)
     assert allows(many)
     with_few, with_many = seconds_per_call(allows, few), seconds_per_call(allows, many)
     assert with_few < 1e-6
     assert with_many < 1e-6
-    assert with_many / with_few < 2
+    assert with_many / with_few < 1.5
 
 
 def test_a_refusal_is_flat_too(catalog):
-    few, many = catalog.hold(NAMES[9997:]), catalog.hold(NAMES[7000:])
+    few, many = catalog.hold(NAMES[:3]), catalog.hold(NAMES[7000:])
     allows = catalog.compile(all_of(NAMES[5000])).allows
     assert not allows(few)
     assert not allows(many)
-    assert seconds_per_call(allows, many) / seconds_per_call(allows, few) < 2
+    assert seconds_per_call(allows, many) / seconds_per_call(allows, few) < 1.5
 
 
 def test_a_catalog_of_ten_thousand_scopes_compiles_in_less_than_two_seconds():

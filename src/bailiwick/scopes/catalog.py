@@ -2,7 +2,7 @@
 
 The catalog is compiled once, when the application starts, into integers used as bit masks: bit i
 stands for the i-th catalogued scope. What a token holds becomes one mask, what a route needs
-another, and a check is `held & need == need`, whether the token carries 3 scopes or 3,000.
+a few bits to look at in it, and a check costs the same whether the token carries 3 scopes or 3,000.
 
 Wildcards are compared segment by segment and never through `re` or `fnmatch`: an allow-list that
 was compiled to a pattern without escaping is CVE-2026-25479.
@@ -88,10 +88,12 @@ class Held:
     Args:
         mask: one bit for each catalogued scope that is covered.
         names: the scopes exactly as they were named; a name that the catalog does not know covers only itself.
+        octets: the mask in little-endian order, as wide as the catalog.
     """
 
     mask: int
     names: ScopeSet = field(compare=False)
+    octets: bytes = field(compare=False, repr=False)
 
 
 class Catalog:
@@ -285,7 +287,7 @@ class Catalog:
             prefix = wildcard_prefix(name)
             if prefix is not None:
                 mask |= self._below.get(prefix, 0)
-        return Held(mask, names)
+        return Held(mask, names, mask.to_bytes((len(self.scopes) + 7) // 8, "little"))
 
     def covers(self, held: ScopeSet | Iterable[str] | Held, required: str | ScopeSet | Requirement) -> bool:
         """Whether what is held is enough for what is required.
@@ -364,20 +366,26 @@ class Catalog:
                 f"{where + ': ' if where else ''}a requirement is all_of(...) or any_of(...), not {shown(requirement)}.",
                 id="BW104",
             )
-        needs = []
-        for names in requirement.alternatives:
-            need = 0
-            for name in names:
-                bit = self._bit.get(name)
-                if bit is None:
-                    place = f"{where}: " if where else ""
-                    raise ConfigurationError(
-                        f"{place}the required scope {shown(name)} is not in the catalog.{self.nearest(name)}",
-                        id="BW102",
-                    )
-                need |= bit
-            needs.append(need)
-        return Rule(requirement, tuple(needs), tuple((name, self._bit[name]) for name in requirement.smallest))
+        for name in requirement.scopes:
+            if name not in self.scopes:
+                raise ConfigurationError(
+                    f"{where + ': ' if where else ''}the required scope {shown(name)} is not in the catalog."
+                    f"{self.nearest(name)}",
+                    id="BW102",
+                )
+        return Rule(
+            requirement,
+            tuple(self._probes(names) for names in requirement.alternatives),
+            tuple((name, self._probes([name])[0]) for name in requirement.smallest),
+        )
+
+    def _probes(self, names: Iterable[str]) -> tuple[tuple[int, int], ...]:
+        """Which octets of a mask to look at, and the bits needed in each, for all of these scopes."""
+        probes: dict[int, int] = {}
+        for name in names:
+            at, bit = divmod(self._bit[name].bit_length() - 1, 8)
+            probes[at] = probes.get(at, 0) | 1 << bit
+        return tuple(probes.items())
 
 
 def _check_list(given: object, kind: str) -> None:

@@ -161,17 +161,20 @@ def _minimal(given: list[ScopeSet]) -> tuple[ScopeSet, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A requirement compiled against one catalog, by `Catalog.compile`: a few integers to compare.
+    """A requirement compiled against one catalog, by `Catalog.compile`: a few bits to look at.
+
+    What is held is looked at octet by octet and not as one number: `mask & need` would copy 1,250
+    bytes for a catalog of 10,000 scopes, at each check.
 
     Attributes:
         requirement: what was compiled.
-        needs: the mask of each alternative, in the same order.
-        smallest: the scopes of the smallest alternative with their bits, to say which one is missing.
+        probes: for each alternative, in the same order, which octets to look at and the bits needed in each.
+        smallest: the scopes of the smallest alternative with their probes, to say which one is missing.
     """
 
     requirement: Requirement
-    needs: tuple[int, ...]
-    smallest: tuple[tuple[str, int], ...]
+    probes: tuple[tuple[tuple[int, int], ...], ...]
+    smallest: tuple[tuple[str, tuple[int, int]], ...]
 
     def decide(self, held: Held) -> Allowed | Denied:
         """Whether what is held is enough.
@@ -179,18 +182,21 @@ class Rule:
         Args:
             held: made by the same catalog's `hold`.
         """
-        mask = held.mask
-        for index, need in enumerate(self.needs):
-            if mask & need == need:
-                return Allowed(self.requirement.alternatives[index])
-        missing = ScopeSet([name for name, bit in self.smallest if not mask & bit])
+        octets = held.octets
+        for names, probes in zip(self.requirement.alternatives, self.probes, strict=True):
+            if all(octets[at] & bits == bits for at, bits in probes):
+                return Allowed(names)
+        missing = ScopeSet([name for name, (at, bits) in self.smallest if octets[at] & bits != bits])
         return Denied(missing=missing, required=self.requirement.smallest)
 
     def allows(self, held: Held) -> bool:
         """`decide`, without the reason: for the path on which every request passes."""
-        mask = held.mask
-        for need in self.needs:  # noqa: SIM110 - any() with a generator costs three times as much
-            if mask & need == need:
+        octets = held.octets
+        for probes in self.probes:
+            for at, bits in probes:
+                if octets[at] & bits != bits:
+                    break
+            else:
                 return True
         return False
 
