@@ -39,8 +39,8 @@ def _argon2id(memory_cost: int, time_cost: int, parallelism: int) -> Parameters:
     )
 
 
-# OWASP Password Storage Cheat Sheet, first of its equivalent choices: m=47104 (46 MiB), t=1, p=1.
-OWASP_2025: Final = _argon2id(memory_cost=47_104, time_cost=1, parallelism=1)
+# OWASP Password Storage Cheat Sheet, one of its equivalent choices: m=19456 (19 MiB), t=2, p=1.
+OWASP_2025: Final = _argon2id(memory_cost=19_456, time_cost=2, parallelism=1)
 # RFC 9106 section 4, second recommended option: 64 MiB, t=3, p=4.
 RFC_9106_LOW_MEMORY: Final = _argon2id(memory_cost=65_536, time_cost=3, parallelism=4)
 
@@ -108,7 +108,7 @@ class Argon2Hasher:
     async def _run(self, work: Callable[[], _T]) -> _T:
         with self._counting:
             if self._inside >= self._room:
-                # About a twentieth of a second each; a little more, so that the queue has drained by then.
+                # About a thirtieth of a second each; a little more, so that the queue has drained by then.
                 seconds = max(1, round(self._room / self._threads / 10))
                 raise Unavailable("Too many logins at this moment.", id="BW504", retry_after=seconds)
             self._inside += 1

@@ -184,6 +184,8 @@ class _Writer:
                 if job.future.set_running_or_notify_cancel():
                     done.append(job)
                     _run_one(db, job)
+                    if isinstance(job.error, DBAPIError):
+                        job.error = _explain(self._path, job.error)
             db.commit()
         except (DBAPIError, _LostError) as bad:
             failure = _explain(self._path, bad)
@@ -207,15 +209,17 @@ class _Writer:
 
 
 def _run_one(db: Connection, job: _Job) -> None:
+    db.exec_driver_sql("SAVEPOINT job")
     try:
-        with db.begin_nested():
-            job.result = job.work(db)
-    except Exception as bad:
+        job.result = job.work(db)
+    except Exception as bad:  # noqa: BLE001 - it belongs to whoever awaits the job, and is raised there
         if not cast("Any", db.connection.dbapi_connection).in_transaction:
             # A full disk, say. What the jobs before this one did is gone with it, so none may be told
             # that it succeeded.
             raise _LostError from bad
-        job.error = _explain(None, bad) if isinstance(bad, DBAPIError) else bad
+        db.exec_driver_sql("ROLLBACK TO job")
+        job.error = bad
+    db.exec_driver_sql("RELEASE job")
 
 
 # -- opening ---------------------------------------------------------------------------------------
