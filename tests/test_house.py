@@ -88,7 +88,18 @@ FOREIGN = {
 }
 
 # Ids whose refusals come with a later part of the work; each with the part. It must not be in use yet.
-RESERVED: dict[str, str] = {}
+RESERVED: dict[str, str] = {
+    "BW214": "introspection at another server",
+    "BW412": "the authorization endpoint and consent",
+    "BW413": "the device grant",
+    "BW414": "the device grant",
+    "BW415": "the device grant",
+    "BW416": "failures counted per account, client and address",
+    "BW418": "the authorization endpoint and consent",
+    "BW419": "the pages of the authority",
+    "BW420": "the authorization endpoint and consent",
+    "BW505": "the revocation feed",
+}
 
 # -- reading the source --------------------------------------------------------------------
 
@@ -319,12 +330,32 @@ def test_no_error_is_swallowed_whole():
 
 
 def test_nothing_is_left_as_a_stub():
+    classes = [node for path in sources() for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)]
+
+    def supplied(owner, method):
+        """Whether a class below `owner` says what this abstract method does."""
+        return any(
+            owner.name in map(ast.unparse, one.bases)
+            and any(getattr(line, "name", None) == method.name for line in one.body)
+            for one in classes
+        )
+
+    abstract = {
+        id(line)
+        for owner in classes
+        for method in owner.body
+        if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and supplied(owner, method)
+        for line in method.body
+    }
     stubs = []
     for path in sources():
         stubs += [
             f"{path.relative_to(ROOT)}:{node.lineno}"
             for node in ast.walk(tree_of(path))
-            if isinstance(node, ast.Raise) and node.exc and "NotImplementedError" in ast.unparse(node.exc)
+            if isinstance(node, ast.Raise)
+            and node.exc
+            and "NotImplementedError" in ast.unparse(node.exc)
+            and id(node) not in abstract
         ]
     assert not stubs
 
