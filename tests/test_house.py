@@ -121,6 +121,7 @@ def sources():
     return sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
 def tree_of(path):
     return ast.parse(path.read_text(), str(path))
 
