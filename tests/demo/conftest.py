@@ -3,6 +3,7 @@
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,20 @@ def run(data, *args, port=0, **env):
 def demo(tmp_path_factory):
     with run(tmp_path_factory.mktemp("demo") / "data") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "data"
+    with run(folder):
+        pass
+    return folder
+
+
+@pytest.fixture
+def data(made_once, tmp_path):
+    """A folder as an earlier start left it."""
+    return shutil.copytree(made_once, tmp_path / "data")
 
 
 @pytest.fixture

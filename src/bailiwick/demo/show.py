@@ -63,11 +63,12 @@ def curl_lines(base: str, password: str | None) -> tuple[str, str, str]:
     known = shlex.quote(f"password={password}")
     asked = '"password=${BAILIWICK_DEMO_PASSWORD:?must hold the password of alice, as printed at the first start}"'
     fields = f"-d grant_type=password -d client_id=demo-cli -d username=alice --data-urlencode {known if password else asked}"
+    show_all = r"-si -w '\n'"  # status line and headers too, and a line break after the body
     bearer = '-H "Authorization: Bearer $TOKEN"'
     return (
-        f"TOKEN=$(curl -si {base}/auth/token {fields} {THEN_KEEP})",
-        f"curl -i {bearer} {base}/posts",
-        f"""curl -i {bearer} -H 'Content-Type: application/json' -d '{{"title": "Hello"}}' {base}/posts""",
+        f"TOKEN=$(curl {show_all} {base}/auth/token {fields} {THEN_KEEP})",
+        f"curl {show_all} {bearer} {base}/posts",
+        f"""curl {show_all} {bearer} -H 'Content-Type: application/json' -d '{{"title": "Hello"}}' {base}/posts""",
     )
 
 
