@@ -1,0 +1,113 @@
+"""The documents are true: their examples run, their links lead somewhere, what is generated is fresh."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    page
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "changelog.d").glob("*.md"))
+    if page.is_file()
+]
+EXAMPLES = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+
+
+def named(page):
+    return str(page.relative_to(ROOT))
+
+
+def run_examples(page):
+    """Run a page's Python examples one after the other, as a reader would; what they have defined."""
+    names = {"__name__": "example"}
+    for block in re.finditer(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        # At its own line of the page, so that a traceback leads there.
+        source = "\n" * page.read_text(encoding="utf-8")[: block.start(1)].count("\n") + block[1]
+        exec(compile(source, page, "exec", dont_inherit=True), names)
+    return names
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=named)
+def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_examples(page)
+
+
+def test_the_readmes_guard_answers_as_it_says(tmp_path, monkeypatch):
+    from bailiwick.tokens import Signer, SigningKey
+
+    monkeypatch.chdir(tmp_path)
+    names = run_examples(ROOT / "README.md")
+    import base64
+    import time
+
+    secret = base64.urlsafe_b64encode(b"a secret of at least 32 bytes, from your settings").rstrip(b"=").decode()
+    signer = Signer(SigningKey.from_jwk({"kty": "oct", "k": secret, "alg": "HS256"}))
+    now = int(time.time())
+    claims = {
+        "iss": "https://login.example.com",
+        "aud": "https://api.example.com",
+        "sub": "ada",
+        "client_id": "cli",
+        "iat": now,
+        "exp": now + 60,
+        "jti": "1",
+    }
+
+    def bearer(scope):
+        return {"authorization": "Bearer " + signer.sign({**claims, "scope": scope})}
+
+    http = TestClient(names["app"])
+    assert http.get("/users").status_code == 401
+    assert http.get("/users", headers=bearer("users:write")).json() == {"you": "ada", "may": ["users:write"]}
+    refused = http.delete("/users/1", headers=bearer("users:read"))
+    assert refused.status_code == 403
+    assert 'scope="users:delete"' in refused.headers["www-authenticate"]
+    assert http.delete("/users/1", headers=bearer("admin:*")).status_code == 200
+    assert http.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{named(page)} links to {target}"
+
+
+def test_every_page_is_reached_from_the_index():
+    reached, todo = set(), [ROOT / "docs" / "index.md"]
+    while todo:
+        page = todo.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        links = re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        todo += [path for link in links if (path := (page.parent / link).resolve()).is_file()]
+    pages = {page for page in (ROOT / "docs").rglob("*.md") if "decisions" not in page.parts}
+    assert pages <= reached
+
+
+def test_the_generated_pages_are_fresh():
+    command = [sys.executable, ROOT / "docs" / "generate.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in PAGES:
+        named_here = set(re.findall(r"(?:\$|`)\s?make ([a-z-]+)", page.read_text(encoding="utf-8")))
+        assert named_here <= targets, named(page)
+
+
+def test_every_error_id_has_its_place_in_the_reference():
+    from bailiwick.errors import IDS
+
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    for name, text in IDS.items():
+        assert f'<a id="{name.lower()}"></a>`{name}` | {text}' in page
