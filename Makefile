@@ -13,10 +13,10 @@ ROOMS := scopes graph tokens authority
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench docs build clean
+.PHONY: help run test test-matrix check format bench docs build clean
 
 help: ## say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 run: $(STAMP) ## start the demo API on http://127.0.0.1:8000 (ARGS="--port 8080")
 	@$(VENV)/bin/bailiwick run $(ARGS)
@@ -24,6 +24,9 @@ run: $(STAMP) ## start the demo API on http://127.0.0.1:8000 (ARGS="--port 8080"
 test: $(STAMP) ## run the tests, with branch coverage of the rooms that decide
 	$(PY) -m pytest $(foreach room,$(ROOMS),--cov=bailiwick.$(room)) --cov-branch \
 	  --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+test-matrix: $(STAMP) ## run the FastAPI door's tests on every FastAPI and Starlette promised (ARGS="--only 0.140.*")
+	$(PY) tests/matrix.py $(ARGS)
 
 check: $(STAMP) ## lint, format, types, and whether the generated documents are fresh
 	$(VENV)/bin/ruff check

@@ -4,31 +4,46 @@ FastAPI's public names are imported by the door itself. What stands here has cha
 releases, or has no public name; `make test-matrix` runs the door's tests on releases from 0.123.10 on.
 
 * 0.137 made `app.routes` a tree: an included router is one entry, and each inclusion has its own
-  "effective context" with its own `path`, `dependant` and `app` (0.137.2 has a walker for it).
+  "effective context" with its own `path` and `dependant` (0.137.2 has a walker for it). Before, an
+  included route was declared again on whatever included it.
+* 0.138 brought `app.frontend()`: routes that are tried after all others.
 * 0.140 made `Dependant` a slotted dataclass without cached properties; before, a copy would have
   carried the cached values of the original.
-* 0.142 builds the handler of an included route once for each inclusion; between 0.137 and 0.141 it
-  was built for each request.
+* 0.142.1 builds the handler of an included route once for each inclusion, and keeps it as the
+  context's `app`. From 0.137 to 0.142.0 it is built for each request, inside the route's `handle`.
 """
 
 import contextvars
 import copy
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import fastapi
 from fastapi import routing
+from fastapi.dependencies import models
 from fastapi.dependencies.models import Dependant
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
 from bailiwick.errors import ConfigurationError
 
-__all__ = ["Dependant", "Place", "check_version", "fast_app", "places", "set_app", "with_children"]
+__all__ = [
+    "Dependant",
+    "Place",
+    "cache_key_of",
+    "check_version",
+    "fast_app",
+    "is_plain_dependency",
+    "places",
+    "runs_in_a_thread",
+    "set_app",
+    "with_children",
+]
 
 ASGIApp = Callable[..., Any]
 
-UNSUPPORTED: Final = {"0.137.0", "0.137.1"}
+UNSUPPORTED: Final = {(0, 137, 0), (0, 137, 1)}
 OLDEST: Final = (0, 123, 10)
 
 _iter_contexts: Callable[..., Iterator[Any]] | None = getattr(routing, "iter_route_contexts", None)
@@ -36,14 +51,18 @@ _context_var: contextvars.ContextVar[Any] | None = getattr(routing, "_effective_
 _with_body_limit: Callable[..., ASGIApp] | None = getattr(routing, "wrap_app_with_body_limit", None)
 
 
-def check_version(version: str = fastapi.__version__) -> None:
+def check_version(version: str | None = None) -> None:
     """Refuse a FastAPI on which routes cannot be walked.
+
+    Args:
+        version: a version of FastAPI; None means the installed one.
 
     Raises:
         ConfigurationError: the version is older than 0.123.10, or 0.137.0 or 0.137.1.
     """
-    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
-    if numbers < OLDEST or version in UNSUPPORTED:
+    version = fastapi.__version__ if version is None else version
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    if numbers < OLDEST or numbers in UNSUPPORTED:
         raise ConfigurationError(
             f"FastAPI {version} is not supported: Bailiwick needs 0.123.10 or later, and neither 0.137.0 nor 0.137.1.",
             id="BW124",
@@ -59,12 +78,14 @@ class Place:
         original: the route as it was declared.
         path: the path inside this application, prefixes included.
         dependant: FastAPI's dependency tree of the route, or None if it has none.
+        provider: the application whose `dependency_overrides` count here, or None.
     """
 
     route: Any
     original: BaseRoute
     path: str
     dependant: Dependant | None
+    provider: Any = None
 
     @property
     def endpoint(self) -> Any:
@@ -96,8 +117,11 @@ class Place:
         return isinstance(self.original, routing.APIRoute) and bool(getattr(self.route, "include_in_schema", True))
 
 
-def _place(route: Any, original: BaseRoute) -> Place:
-    return Place(route, original, getattr(route, "path", "") or "", getattr(route, "dependant", None))
+def _place(route: Any, original: BaseRoute, path: str | None = None, *, provider: Any) -> Place:
+    # A WebSocket route does not say whose overrides count; they are those of the router's application.
+    provider = getattr(route, "dependency_overrides_provider", None) or provider
+    path = path if path is not None else getattr(route, "path", "") or ""
+    return Place(route, original, path, getattr(route, "dependant", None), provider)
 
 
 def places(router: Any) -> Iterator[Place]:
@@ -106,19 +130,20 @@ def places(router: Any) -> Iterator[Place]:
     Args:
         router: `app.router`, or a plain Starlette router.
     """
+    provider = getattr(router, "dependency_overrides_provider", None)
     for route in router.routes:
         if _iter_contexts is None or type(route).__name__ != "_IncludedRouter":
-            yield _place(route, route)
+            yield _place(route, route, provider=provider)
             continue
         for context in route.effective_route_contexts():
             served = context.starlette_route if context.starlette_route is not None else context
-            yield _place(served, context.original_route)
+            yield _place(served, context.original_route, provider=provider)
     # app.frontend(): tried after everything else.
     low_priority = getattr(router, "_iter_low_priority_routes", None)
     for entry in low_priority() if low_priority is not None else ():
         original = getattr(entry, "original_route", entry)
         path = getattr(entry, "frontend_prefix", "") or "/"
-        yield Place(entry, original, path, getattr(entry, "dependant", None))
+        yield _place(entry, original, path, provider=provider)
 
 
 def watch_changes(router: Any, changed: Callable[[], None]) -> None:
@@ -129,18 +154,29 @@ def watch_changes(router: Any, changed: Callable[[], None]) -> None:
         changed: what to call; it must be cheap.
     """
     mark = getattr(router, "_mark_routes_changed", None)
-    if mark is not None and not hasattr(mark, "bailiwick_watches"):
-
-        def marked() -> None:
-            mark()
-            changed()
-
-        marked.bailiwick_watches = True  # type: ignore[attr-defined]
-        router._mark_routes_changed = marked  # noqa: SLF001
+    if mark is not None:
+        if not isinstance(mark, _Marked):
+            mark = router._mark_routes_changed = _Marked(mark)  # noqa: SLF001
+        # A router may be included by several applications, and each must hear of it.
+        if changed not in mark.listeners:
+            mark.listeners.append(changed)
     for route in router.routes:
         included = getattr(route, "original_router", None)
         if included is not None:
             watch_changes(included, changed)
+
+
+class _Marked:
+    """Stands in for a router's `_mark_routes_changed`."""
+
+    def __init__(self, mark: Callable[[], None]) -> None:
+        self.mark = mark
+        self.listeners: list[Callable[[], None]] = []
+
+    def __call__(self) -> None:
+        self.mark()
+        for changed in self.listeners:
+            changed()
 
 
 def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
@@ -151,17 +187,48 @@ def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
 
     Args:
         place: the route.
-        wrap: makes the gate from the application that it guards.
+        wrap: makes the gate from the application that it guards; it is given an earlier gate too.
     """
-    route = place.route
-    if getattr(route, "app", None) is not None and not _is_frontend(place):
+    route, original = place.route, place.original
+    if getattr(route, "app", None) is not None:
         route.app = wrap(route.app)
+        return
+    # What has no `app`: an included route on FastAPI up to 0.142.0, a frontend, a route of somebody's own kind.
+    handle: Any = original.handle
+    if not isinstance(handle, _Handle):
+        handle = _Handle(original, handle)
+        original.handle = handle  # type: ignore[method-assign]
+    if route is original:
+        handle.gate = wrap(handle.gate)
     else:
-        route.handle = wrap(route.handle)
+        route.bailiwick_gate = wrap(getattr(route, "bailiwick_gate", handle.plain))
 
 
-def _is_frontend(place: Place) -> bool:
-    return type(place.original).__name__ == "_FrontendRouteGroup"
+class _Handle:
+    """Stands in for a route's `handle`, and finds the gate of the inclusion through which the connection came.
+
+    Each inclusion has a gate of its own, kept on its effective context: the same route may be included
+    behind different requirements. FastAPI names the context on the connection when it has matched.
+    """
+
+    __slots__ = ("gate", "plain", "route")
+
+    def __init__(self, route: BaseRoute, plain: ASGIApp) -> None:
+        self.route = route
+        self.plain = plain
+        self.gate = plain
+
+    async def __call__(self, conn: Any, receive: Any, send: Any) -> None:
+        context = conn.get("fastapi", {}).get("effective_route_context")
+        if context is None or context.original_route is not self.route:
+            await self.gate(conn, receive, send)
+            return
+        methods = getattr(context, "methods", None)
+        if methods and conn.get("method") not in methods:
+            await self.plain(conn, receive, send)  # it answers 405, as it does in front of any other gate
+            return
+        # No gate: the inclusion belongs to an application that nobody protects.
+        await getattr(context, "bailiwick_gate", self.plain)(conn, receive, send)
 
 
 def with_children(dependant: Dependant, children: Sequence[Dependant], **changes: Any) -> Dependant:
@@ -169,12 +236,13 @@ def with_children(dependant: Dependant, children: Sequence[Dependant], **changes
     return dataclasses.replace(dependant, dependencies=list(children), **changes)
 
 
-def fast_app(place: Place, dependant: Dependant) -> ASGIApp | None:
+def fast_app(place: Place, dependant: Dependant, before: Callable[[Any], Any] | None = None) -> ASGIApp | None:
     """The route's application, built by FastAPI itself over another dependency tree.
 
     Args:
         place: an HTTP route of FastAPI.
         dependant: the tree to use.
+        before: wraps the route's handler, or None.
 
     Returns:
         An ASGI application, or None for a route that is not FastAPI's own.
@@ -194,7 +262,7 @@ def fast_app(place: Place, dependant: Dependant) -> ASGIApp | None:
             handler = original.get_route_handler()
         finally:
             _context_var.reset(token)
-    app: ASGIApp = routing.request_response(handler)
+    app: ASGIApp = routing.request_response(handler if before is None else before(handler))
     if _with_body_limit is not None:
         app = _with_body_limit(app, getattr(place.route, "max_body_size", None))
     return app
@@ -202,11 +270,52 @@ def fast_app(place: Place, dependant: Dependant) -> ASGIApp | None:
 
 def overrides_of(place: Place) -> dict[Any, Any]:
     """The mapping that `app.dependency_overrides` is, for this route; it may be filled later."""
-    provider = getattr(place.route, "dependency_overrides_provider", None)
-    found: dict[Any, Any] | None = getattr(provider, "dependency_overrides", None)
+    found: dict[Any, Any] | None = getattr(place.provider, "dependency_overrides", None)
     return found if found is not None else {}
 
 
 def is_plain_route(place: Place) -> bool:
     """Whether it is a route of Starlette's kind, without a dependency tree."""
     return isinstance(place.original, Route | WebSocketRoute) and place.dependant is None
+
+
+# What of a dependency a chain can supply; a node with anything else, known or new, is the solver's.
+_PLAIN: Final = frozenset(
+    {
+        "call",
+        "dependencies",
+        "http_connection_param_name",
+        "name",
+        "own_oauth_scopes",
+        "parent_oauth_scopes",
+        "path",
+        "request_param_name",
+        "scope",
+        "security_scopes_param_name",
+        "use_cache",
+    }
+)
+
+
+def _asks(name: str, node: Dependant) -> bool:
+    # Properties of the node until 0.139, functions since.
+    function = getattr(models, f"_{name}", None)
+    return bool(function(node.call) if function is not None else getattr(node, name))
+
+
+def is_plain_dependency(node: Dependant) -> bool:
+    """Whether a dependency takes nothing of a request that would have to be read, and leaves nothing to close."""
+    if any(getattr(node, one.name) for one in dataclasses.fields(node) if one.name not in _PLAIN):
+        return False
+    return not (_asks("is_gen_callable", node) or _asks("is_async_gen_callable", node))
+
+
+def runs_in_a_thread(node: Dependant) -> bool:
+    """Whether FastAPI calls a dependency in a thread, because it is no coroutine function."""
+    return not _asks("is_coroutine_callable", node)
+
+
+def cache_key_of(node: Dependant) -> Any:
+    """What FastAPI remembers the result of a dependency under, within one request."""
+    function = getattr(models, "_get_cache_key", None)
+    return function(dependant=node) if function is not None else node.cache_key  # type: ignore[attr-defined]

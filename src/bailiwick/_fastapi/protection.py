@@ -25,6 +25,7 @@ from .pruning import Pruning
 from .reading import (
     Declared,
     check_hidden,
+    check_ignored,
     check_scopes_are_read,
     documentation_paths,
     is_empty,
@@ -86,11 +87,11 @@ class Protection:
 
         inner = router.middleware_stack
 
-        async def entrance(conn: Any, receive: Any, send: Any) -> None:
+        def entrance(conn: Any, receive: Any, send: Any) -> Any:
             # A server without lifespan, or routes added later: compile before anything is matched.
             if self._changed_since() and conn["type"] != "lifespan":
                 self.compile()
-            await inner(conn, receive, send)
+            return inner(conn, receive, send)
 
         router.middleware_stack = entrance  # type: ignore[assignment]  # Starlette's own types are wider
 
@@ -200,6 +201,7 @@ class Protection:
             read_tree(self.guard, place.dependant, declared, where)
             check_scopes_are_read(declared, where)
             check_hidden(place, where)
+            check_ignored(place, where)
         else:
             marked = getattr(place.endpoint, "__bailiwick__", None)
             for need in marked or ():
@@ -249,8 +251,9 @@ class Protection:
                 app = app.full
             fast = None
             if route.kind is Kind.HTTP and place.dependant is not None:
-                pruned = Pruning(guard).prune(place.dependant)
-                fast = internals.fast_app(place, pruned) if pruned is not None else None
+                pruned, chain = Pruning(guard).prune(place.dependant)
+                if pruned is not None:
+                    fast = internals.fast_app(place, pruned, chain.before if chain is not None else None)
             if route.access is Access.PUBLIC:
                 return app
             return RouteGate(guard, route, app, fast, declared, internals.overrides_of(place))
@@ -282,13 +285,11 @@ class RouteGate(Gate):
         self.overrides = overrides
         self._by_override: dict[frozenset[int], Gate] = {}
 
-    async def __call__(self, conn: Any, receive: Any, send: Any) -> None:
-        # Not super(): that would be looked up for each request.
-        await (
-            Gate.__call__(self, conn, receive, send)
-            if not self.overrides
-            else self._with_overrides()(conn, receive, send)
-        )
+    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Decide, and return what is to be awaited; a router awaits it, and needs no coroutine function."""
+        if self.overrides:
+            return self._with_overrides()(conn, receive, send)
+        return self.enter(conn, receive, send)
 
     def _with_overrides(self) -> Any:
         """The gate for what is not overridden, in front of the full route."""

@@ -2,13 +2,17 @@
 
 import functools
 import inspect
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, get_args, get_origin
 
+from fastapi import params
 from fastapi.security.base import SecurityBase
 
+from bailiwick import asgi
 from bailiwick.asgi import Public
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import StepUp, unresolved_in
+from bailiwick.graph.signature import read_signature
 from bailiwick.scopes import Requirement, all_of
 
 from .declarations import Anonymous, Need
@@ -17,6 +21,7 @@ from .internals import Dependant, Place
 __all__ = [
     "Declared",
     "check_hidden",
+    "check_ignored",
     "check_scopes_are_read",
     "documentation_paths",
     "is_empty",
@@ -136,15 +141,8 @@ def check_hidden(place: Place, where: str) -> None:
 
     FastAPI takes such a parameter for a query parameter, the guard never runs, and the route is open.
     """
-    seen: set[int] = set()
-    todo: list[Any] = [place.dependant]
-    while todo:
-        node = todo.pop()
-        if node is None or id(node.call) in seen:
-            continue
-        seen.add(id(node.call))
-        todo += node.dependencies
-        for hidden in unresolved_in(node.call) if callable(node.call) else ():
+    for call, _ in _callables(place):
+        for hidden in unresolved_in(call):
             if not hidden.suspicious:
                 continue
             raise ConfigurationError(
@@ -153,6 +151,109 @@ def check_hidden(place: Place, where: str) -> None:
                 "requirement with dependencies=[guard.requires(...)].",
                 id="BW121",
             )
+
+
+def check_ignored(place: Place, where: str) -> None:
+    """Refuse a guard that stands in a signature where FastAPI does not look for it.
+
+    Of several markers in one `Annotated` FastAPI takes the last, so that a `Query()` behind a guard
+    turns it into a query parameter. A marker inside another type (`Annotated[...] | None`) is not
+    seen at all, and neither is a guard without `Security(...)` around it.
+
+    Raises:
+        ConfigurationError: there is one; the route would look guarded, and be open.
+    """
+    for call, node in _callables(place):
+        run = {child.name: child.call for child in node.dependencies}
+        for parameter in read_signature(call, closures=False):
+            markers = [one for one in (parameter.default, *_metadata(parameter.annotation)) if _is_marker(one)]
+            if not markers or not _is_ignored(markers, parameter, run.get(parameter.name)):
+                continue
+            raise ConfigurationError(
+                f"{where}: the parameter {parameter.name!r} of {_name_of(call)} names a guard that FastAPI never runs. "
+                + (
+                    "Put Security(...) around it, or take guard.requires(...)."
+                    if any(map(_is_guard, markers))
+                    else "It takes only the last marker of an Annotated, and none inside another type. Let the guard be the only one, "
+                    "or declare the requirement with dependencies=[guard.requires(...)]."
+                ),
+                id="BW123",
+            )
+
+
+def _is_ignored(markers: Sequence[Any], parameter: inspect.Parameter, run: Any) -> bool:
+    """Whether a guard is among the markers of a parameter, or below one, that FastAPI does not run.
+
+    Args:
+        markers: all that stand in the signature for this parameter, in their order.
+        parameter: the parameter.
+        run: what FastAPI runs for it, or None.
+    """
+    # A bare Depends() means the annotation itself.
+    calls = [getattr(one, "dependency", one) or _type_of(parameter.annotation) for one in markers]
+    if not _is_guard(markers[-1]) and run is not None and run == calls[-1]:
+        calls.pop()
+    return any(_leads_to_guard(one, set()) for one in calls)
+
+
+def _callables(place: Place) -> Iterator[tuple[Callable[..., Any], Dependant]]:
+    """Every callable in a route's tree once, with its node."""
+    seen: set[int] = set()
+    todo: list[Any] = [place.dependant]
+    while todo:
+        node = todo.pop()
+        if node is None or id(node.call) in seen:
+            continue
+        seen.add(id(node.call))
+        todo += node.dependencies
+        if node.call is not None:
+            yield node.call, node
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """What `Annotated` adds anywhere in a type, in the order in which it is written."""
+    if type(annotation).__name__ == "TypeAliasType":
+        yield from _metadata(annotation.__value__)
+    elif get_origin(annotation) is Annotated:
+        yield from _metadata(annotation.__origin__)
+        yield from annotation.__metadata__
+    else:
+        for part in get_args(annotation):
+            yield from _metadata(part)
+
+
+def _type_of(annotation: Any) -> Any:
+    while get_origin(annotation) is Annotated:
+        annotation = annotation.__origin__
+    return annotation
+
+
+def _is_marker(thing: Any) -> bool:
+    return isinstance(thing, params.Depends) or _is_guard(thing)
+
+
+def _is_guard(thing: Any) -> bool:
+    return isinstance(thing, asgi.Guard | Need | Anonymous)
+
+
+def _leads_to_guard(call: Any, seen: set[int]) -> bool:
+    """Whether a dependency is a guard, or depends on one."""
+    if _is_guard(call):
+        return True
+    if id(call) in seen or not callable(call):
+        return False
+    seen.add(id(call))
+    for parameter in read_signature(call, closures=False):
+        for marker in (parameter.default, *_metadata(parameter.annotation)):
+            if isinstance(marker, params.Depends):
+                below = marker.dependency or _type_of(parameter.annotation)
+                if _leads_to_guard(below, seen):
+                    return True
+    return False
+
+
+def _name_of(call: Any) -> str:
+    return getattr(call, "__qualname__", type(call).__qualname__)
 
 
 def documentation_paths(app: Any) -> set[str]:

@@ -1,0 +1,276 @@
+"""The FastAPI door's tests on every FastAPI and Starlette that it promises to work with; `make test-matrix` runs it.
+
+Each combination has a virtual environment of its own under `.matrix/`, kept for the next run. A
+version is a pattern, and its newest patch is taken; for Starlette, the newest and the oldest that
+this FastAPI says it takes.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+
+# FastAPI as pip spells it, and whether the oldest Starlette is tried too.
+PROMISED: Final = {
+    "==0.123.10": True,
+    "==0.128.*": True,
+    "==0.136.*": True,
+    "==0.140.*": True,
+    "==0.150.*": True,
+    "": True,
+}
+# Where internals changed (see `bailiwick._fastapi.internals`): the first and last release of each kind.
+TURNING_POINTS: Final = {
+    "==0.137.2": False,
+    "==0.139.*": False,
+    "==0.140.0": False,
+    "==0.141.*": False,
+    "==0.142.0": False,
+    "==0.142.1": False,
+}
+
+TESTS: Final = ("tests/doors/test_fastapi_*.py", "tests/doors/test_starlette_guard.py")
+TOOLS: Final = ("pytest>=8.3", "hypothesis>=6.100", "python-multipart>=0.0.18")
+
+# Starlette's TestClient handed httpx an argument that 0.28 no longer takes.
+FIRST_STARLETTE_FOR_HTTPX_028: Final = (0, 42, 0)
+# From here on Starlette's TestClient asks for httpx2, and warns about httpx.
+FIRST_STARLETTE_FOR_HTTPX2: Final = (1, 0, 0)
+
+_SAY_VERSIONS: Final = """
+import json, re
+from importlib.metadata import requires, version
+bounds = next(one for one in requires("fastapi") if one.startswith("starlette") and "extra" not in one)
+lowest = re.search(r">=\\s*([0-9.]+)", bounds)
+print(json.dumps({
+    "fastapi": version("fastapi"), "starlette": version("starlette"),
+    "pydantic": version("pydantic"), "oldest": lowest and lowest[1],
+}))
+"""
+
+
+class Broken(Exception):
+    """An environment could not be made; the message is what the installer said."""
+
+
+@dataclass
+class Outcome:
+    """What one combination did.
+
+    Attributes:
+        wanted: FastAPI as it was asked for.
+        fastapi: the version that was installed.
+        starlette: ditto.
+        pydantic: ditto.
+        counts: passed, failed and skipped.
+        seconds: how long the tests ran.
+        skipped: the reason of each skip, and how many there were.
+        said: what there is to read about a failure.
+    """
+
+    wanted: str
+    fastapi: str = "?"
+    starlette: str = "?"
+    pydantic: str = "?"
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    skipped: dict[str, int] = field(default_factory=dict)
+    said: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether tests ran, and all passed or were skipped with a reason."""
+        return not self.said and self.counts.get("passed", 0) > 0 and not self.counts.get("failed")
+
+
+def say(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Broken(f"$ {' '.join(map(str, command))}\n{(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def make_environment(folder: Path, requirements: Sequence[str]) -> Path:
+    """A virtual environment with the checkout and these requirements; made again when they change.
+
+    Args:
+        folder: where it stands.
+        requirements: as pip spells them.
+
+    Raises:
+        Broken: the installer refused.
+    """
+    python = folder / "bin" / "python"
+    wanted = json.dumps([*requirements, hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()])
+    stamp = folder / ".made-from"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    uv = shutil.which("uv")
+    if folder.exists():
+        shutil.rmtree(folder)
+    if uv:
+        run(uv, "venv", "--quiet", "--python", sys.executable, folder)
+        install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+    else:
+        venv.create(folder, with_pip=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*install, "-e", ".", *TOOLS, *requirements)
+    stamp.write_text(wanted)  # last, so that an interrupted installation is taken up again
+    return python
+
+
+def clients_for(starlette: str) -> list[str]:
+    """Which HTTP clients that Starlette's TestClient runs on."""
+    if numbers(starlette) < FIRST_STARLETTE_FOR_HTTPX_028:
+        return ["httpx<0.28"]
+    return ["httpx2"] if numbers(starlette) >= FIRST_STARLETTE_FOR_HTTPX2 else []
+
+
+def versions_in(python: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads(run(python, "-c", _SAY_VERSIONS))
+    return found
+
+
+def name_of(wanted: str, starlette: str) -> str:
+    return f"fastapi-{wanted.removeprefix('==').replace('.*', '.x') or 'newest'}-starlette-{starlette}"
+
+
+def try_version(folder: Path, arguments: Sequence[str], wanted: str, *, oldest_too: bool) -> list[Outcome]:
+    """Run the tests on one FastAPI, with the newest Starlette that it allows and perhaps the oldest."""
+    outcomes = [Outcome(wanted)]
+    try:
+        python = make_environment(folder / name_of(wanted, "newest"), [f"fastapi{wanted}", "httpx2"])
+        versions = versions_in(python)
+        outcomes = [run_tests(python, wanted, versions, arguments)]
+        oldest = versions["oldest"]
+        if not oldest_too or not oldest or numbers(oldest) == numbers(versions["starlette"]):
+            return outcomes
+        outcomes.append(Outcome(wanted, versions["fastapi"], oldest))
+        # The same FastAPI, though a newer patch may have appeared in between.
+        exact = [f"fastapi=={versions['fastapi']}", f"starlette=={oldest}", *clients_for(oldest)]
+        python = make_environment(folder / name_of(wanted, "oldest"), exact)
+        outcomes[-1] = run_tests(python, wanted, versions_in(python), arguments)
+    except Broken as broken:
+        outcomes[-1].said = str(broken)
+    return outcomes
+
+
+def run_tests(python: Path, wanted: str, versions: dict[str, str], arguments: Sequence[str]) -> Outcome:
+    outcome = Outcome(wanted, versions["fastapi"], versions["starlette"], versions["pydantic"])
+    report = python.parents[1] / "report.xml"
+    report.unlink(missing_ok=True)
+    files = sorted(str(path.relative_to(ROOT)) for pattern in TESTS for path in ROOT.glob(pattern))
+    options = ["-p", "no:cacheprovider", "--tb=short", "-rs", f"--junitxml={report}"]
+    started = time.monotonic()
+    done = subprocess.run(
+        [str(python), "-m", "pytest", *options, *files, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    outcome.seconds = time.monotonic() - started
+    said = done.stdout + done.stderr
+    (python.parents[1] / "report.txt").write_text(said)
+    if report.exists():
+        outcome.counts, outcome.skipped = counted(report)
+    if done.returncode:
+        outcome.said = said[-6000:]
+    return outcome
+
+
+def counted(report: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """How many passed, failed and were skipped, and why these were."""
+    counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
+    reasons: dict[str, int] = {}
+    for case in ET.parse(report).iter("testcase"):
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            counts["failed"] += 1
+        elif skip is not None:
+            counts["skipped"] += 1
+            reason = skip.get("message") or "without a reason"
+            reasons[reason] = reasons.get(reason, 0) + 1
+        else:
+            counts["passed"] += 1
+    return counts, reasons
+
+
+def table(outcomes: Iterable[Outcome]) -> Iterable[str]:
+    yield f"{'FastAPI':<10} {'Starlette':<10} {'pydantic':<9} {'passed':>7} {'failed':>7} {'skipped':>8} {'seconds':>8}"
+    for one in outcomes:
+        cells = "".join(f"{one.counts.get(name, '-'):>8}" for name in ("passed", "failed"))
+        skipped = one.counts.get("skipped", "-")
+        verdict = "" if one.ok else "  <- " + ("failed" if one.counts else "did not run")
+        yield f"{one.fastapi:<10} {one.starlette:<10} {one.pydantic:<9}{cells} {skipped:>8} {one.seconds:8.1f}{verdict}"
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    asked.add_argument("--venvs", type=Path, default=ROOT / ".matrix", help="where the environments are kept")
+    asked.add_argument("--jobs", type=int, default=1, help="how many FastAPI versions are tried at once")
+    asked.add_argument("--only", action="append", metavar="VERSION", help='such as "0.140.*"; "newest" for the newest')
+    asked.add_argument("--promised", action="store_true", help="leave out where internals changed in between")
+    asked.add_argument("--fresh", action="store_true", help="make the environments again")
+    options, arguments = asked.parse_known_args()
+    rows = dict(PROMISED) if options.promised else PROMISED | TURNING_POINTS
+    if options.only:
+        only = {"" if one == "newest" else f"=={one}" for one in options.only}
+        if unknown := only - rows.keys():
+            asked.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(filter(None, rows))}")
+        rows = {one: oldest for one, oldest in rows.items() if one in only}
+    if options.fresh and options.venvs.exists():
+        shutil.rmtree(options.venvs)
+    options.venvs.mkdir(parents=True, exist_ok=True)
+    attempt = functools.partial(try_version, options.venvs.resolve(), arguments)
+    outcomes: list[Outcome] = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for found in pool.map(lambda row: attempt(row[0], oldest_too=row[1]), rows.items()):
+            for one in found:
+                say(f"{'ok    ' if one.ok else 'FAILED'} FastAPI {one.fastapi} on Starlette {one.starlette}")
+            outcomes += found
+    outcomes.sort(key=lambda one: (numbers(one.fastapi), numbers(one.starlette)))
+    for one in outcomes:
+        if one.said:
+            say(f"\n--- FastAPI {one.fastapi} ({one.wanted or 'newest'}) on Starlette {one.starlette}\n{one.said}")
+    reasons: dict[str, list[str]] = {}
+    for one in outcomes:
+        for reason, count in one.skipped.items():
+            reasons.setdefault(reason, []).append(f"{one.fastapi}/{one.starlette} ({count})")
+    if reasons:
+        say("\nSkipped:")
+        for reason, where in reasons.items():
+            say(f"  {reason}\n    {', '.join(where)}")
+    say()
+    for line in table(outcomes):
+        say(line)
+    return 0 if outcomes and all(one.ok for one in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
