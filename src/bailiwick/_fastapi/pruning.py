@@ -2,16 +2,23 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from bailiwick.asgi import Public
 from bailiwick.scopes import Principal
 
+from .chains import VALUES, Chain, Supply, read_chain
 from .declarations import Need
 from .internals import Dependant, with_children
 
 __all__ = ["Pruning"]
+
+# The names under which a wrapper is given what it needs itself.
+CONNECTION: Final = "bailiwick_connection"
+SCOPES: Final = "bailiwick_scopes"
+
+Fill = Callable[[dict[str, Any]], None]
 
 
 class Pruning:
@@ -26,14 +33,21 @@ class Pruning:
         self.guard = guard
         self._wrappers: dict[Any, Any] = {}
 
-    def prune(self, root: Dependant) -> Dependant | None:
-        """The tree without the guard, or None if the guard is not in it."""
+    def prune(self, root: Dependant) -> tuple[Dependant | None, Chain | None]:
+        """The tree without the guard, or None if the guard is not in it; and the chain that takes the place of
+        everything in the tree, where all of it is that plain.
+        """
+        chain = read_chain(root, self._supply, self.guard.key)
         pruned = self._prune(root, is_root=True)
-        return None if pruned is root else pruned
+        if pruned is root:
+            return None, None
+        if chain is None:
+            return pruned, None
+        return self._filled(root, [], _from_chain), chain
 
     def _prune(self, node: Dependant, *, is_root: bool = False) -> Dependant:
         kept: list[Dependant] = []
-        supplied: dict[str, Callable[[Principal | None], Any]] = {}
+        supplied: dict[str, Supply] = {}
         changed = False
         for child in node.dependencies:
             supply = self._supply(child.call)
@@ -50,14 +64,19 @@ class Pruning:
         if not supplied:
             return with_children(node, kept)
         changes: dict[str, Any] = {}
-        scopes_name = node.security_scopes_param_name
-        if not is_root and scopes_name is None:
+        if not is_root and node.security_scopes_param_name is None:
             # The guard below made this node "use scopes", which is part of its cache key.
-            changes["security_scopes_param_name"] = "bailiwick_scopes"
-        changes["call"] = self._wrapper(node.call, supplied, drop="bailiwick_scopes" if changes else None)
-        return with_children(node, kept, **changes)
+            changes["security_scopes_param_name"] = SCOPES
+        key = (node.call, tuple(supplied), node.http_connection_param_name, *changes)
+        if key not in self._wrappers:
+            take = _supplied(tuple(supplied.items()), self.guard.key)
+            self._wrappers[key] = _filling(node, take, drop=bool(changes))
+        return _connected(node, kept, self._wrappers[key], changes)
 
-    def _supply(self, call: Any) -> Callable[[Principal | None], Any] | None:
+    def _filled(self, root: Dependant, kept: list[Dependant], take: "Take") -> Dependant:
+        return _connected(root, kept, _filling(root, take, drop=False), {})
+
+    def _supply(self, call: Any) -> Supply | None:
         if call is self.guard or (isinstance(call, Need) and call.guard is self.guard):
             if isinstance(call, Need) and call.owner is not None:
                 return lambda caller: call.supply(caller) if caller is not None else None
@@ -65,12 +84,6 @@ class Pruning:
         if isinstance(call, Public):
             return _nothing
         return None
-
-    def _wrapper(self, call: Any, supplied: dict[str, Any], drop: str | None) -> Any:
-        key = (call, tuple(supplied), drop)
-        if key not in self._wrappers:
-            self._wrappers[key] = _supplying(call, tuple(supplied.items()), self.guard, drop)
-        return self._wrappers[key]
 
 
 def _itself(caller: Principal | None) -> Principal | None:
@@ -81,26 +94,55 @@ def _nothing(_caller: Principal | None) -> None:
     return None
 
 
-def _supplying(call: Any, supplied: Iterable[tuple[str, Any]], guard: Any, drop: str | None) -> Any:
-    """A callable of the same kind as `call` that adds what the guard supplies."""
-    current = guard.current
-    supplied = tuple(supplied)
+Take = Callable[[dict[str, Any], Any], None]  # fills a function's arguments from the connection scope
 
-    def fill(values: dict[str, Any]) -> None:
-        caller = current.get()
+
+def _from_chain(values: dict[str, Any], conn: Any) -> None:
+    values.update(conn[VALUES])
+
+
+def _supplied(supplied: tuple[tuple[str, Supply], ...], key: str) -> Take:
+    """Fills in what the guard supplies."""
+    if len(supplied) == 1 and supplied[0][1] is _itself:
+        only = supplied[0][0]
+
+        def take_one(values: dict[str, Any], conn: Any) -> None:
+            values[only] = conn.get(key)
+
+        return take_one
+
+    def take(values: dict[str, Any], conn: Any) -> None:
+        caller = conn.get(key)
         for name, supply in supplied:
             values[name] = supply(caller)
-        if drop is not None:
-            values.pop(drop, None)
 
+    return take
+
+
+def _connected(node: Dependant, kept: list[Dependant], call: Any, changes: dict[str, Any]) -> Dependant:
+    """The node with `call` in place of its own, which is also given the connection."""
+    if node.http_connection_param_name is None:
+        changes = {**changes, "http_connection_param_name": CONNECTION}
+    return with_children(node, kept, call=call, **changes)
+
+
+def _filling(node: Dependant, take: Take, *, drop: bool) -> Any:
+    """A callable of the same kind as the node's that adds what `take` knows."""
+    own = node.http_connection_param_name
+
+    def fill(values: dict[str, Any]) -> None:
+        take(values, (values.pop(CONNECTION) if own is None else values[own]).scope)
+        if drop:
+            values.pop(SCOPES, None)
+
+    call: Any = node.call
     plain = _innermost(call)
     if inspect.isasyncgenfunction(plain):
         made = _async_generator(call, fill)
     elif inspect.isgeneratorfunction(plain):
         made = _generator(call, fill)
     elif inspect.iscoroutinefunction(plain):
-        simple = len(supplied) == 1 and supplied[0][1] is _itself and drop is None
-        made = _injecting(call, supplied[0][0], current) if simple else _coroutine(call, fill)
+        made = _coroutine(call, fill)
     else:
         made = _function(call, fill)
     functools.update_wrapper(made, plain)
@@ -119,17 +161,7 @@ def _innermost(call: Any) -> Any:
     return inspect.unwrap(call)
 
 
-def _injecting(call: Any, name: str, current: Any) -> Any:
-    """The common case, without a further call: one parameter that receives the caller."""
-
-    async def wrapped(**values: Any) -> Any:
-        values[name] = current.get()
-        return await call(**values)
-
-    return wrapped
-
-
-def _coroutine(call: Any, fill: Callable[[dict[str, Any]], None]) -> Any:
+def _coroutine(call: Any, fill: Fill) -> Any:
     async def wrapped(**values: Any) -> Any:
         fill(values)
         return await call(**values)
@@ -137,7 +169,7 @@ def _coroutine(call: Any, fill: Callable[[dict[str, Any]], None]) -> Any:
     return wrapped
 
 
-def _function(call: Any, fill: Callable[[dict[str, Any]], None]) -> Any:
+def _function(call: Any, fill: Fill) -> Any:
     def wrapped(**values: Any) -> Any:
         fill(values)
         return call(**values)
@@ -145,7 +177,7 @@ def _function(call: Any, fill: Callable[[dict[str, Any]], None]) -> Any:
     return wrapped
 
 
-def _generator(call: Any, fill: Callable[[dict[str, Any]], None]) -> Any:
+def _generator(call: Any, fill: Fill) -> Any:
     def wrapped(**values: Any) -> Any:
         fill(values)
         return (yield from call(**values))
@@ -153,7 +185,7 @@ def _generator(call: Any, fill: Callable[[dict[str, Any]], None]) -> Any:
     return wrapped
 
 
-def _async_generator(call: Any, fill: Callable[[dict[str, Any]], None]) -> Any:
+def _async_generator(call: Any, fill: Fill) -> Any:
     # There is no `yield from` for async generators: what is thrown in at the yield is passed on by hand.
     async def wrapped(**values: Any) -> Any:
         fill(values)
