@@ -53,7 +53,7 @@ PURE = {"errors", "scopes", "graph", "authority"}
 IMPURE = set(
     re.findall(
         r"\S+",
-        "socket ssl select selectors asyncio anyio trio threading multiprocessing concurrent subprocess os io "
+        "socket ssl select selectors asyncio anyio trio multiprocessing concurrent subprocess os io "
         "pathlib shutil tempfile glob fileinput time sched random secrets uuid logging sqlite3 dbm shelve http "
         "ftplib smtplib socketserver xmlrpc webbrowser signal mmap urllib.request httpx httpx2 requests aiohttp ",
     )
@@ -93,10 +93,7 @@ RESERVED: dict[str, str] = {
     "BW413": "the device grant",
     "BW414": "the device grant",
     "BW415": "the device grant",
-    "BW416": "failures counted per account, client and address",
-    "BW418": "the authorization endpoint and consent",
     "BW419": "the pages of the authority",
-    "BW420": "the authorization endpoint and consent",
     "BW505": "the revocation feed",
 }
 
