@@ -12,7 +12,6 @@ accepted, and before anything of the application runs.
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -199,7 +198,6 @@ class Guard:
         self._verify_cached: Callable[[str], Principal | None] = getattr(verifier, "verify_cached", _never_cached)
         # One key for each guard: two guards with different verifiers never take over each other's caller.
         self._key = f"bailiwick.caller.{id(self)}"
-        self.current: ContextVar[Principal | None] = ContextVar(self._key, default=None)
         self._set_challenge(Challenge(realm, resource_metadata, disclose_scopes))
 
     def _set_challenge(self, challenge: Challenge) -> None:
@@ -408,35 +406,48 @@ class Gate:
         self.guard = guard
         self.route = route
         self.app = app
-        self._headers_only = route.access is Access.GUARDED and route.step_up is None and guard.on_decision is None
+        self._headers_only = (
+            route.access is Access.GUARDED
+            and route.step_up is None
+            and guard.on_decision is None
+            and not route.close_on_expiry
+        )
 
     async def __call__(self, conn: Conn, receive: Receive, send: Send) -> None:
         """Decide, and call the application or refuse."""
+        await self.enter(conn, receive, send)
+
+    def enter(self, conn: Conn, receive: Receive, send: Send) -> Awaitable[None]:
+        """Decide, and return what is to be awaited.
+
+        It is no coroutine itself: a layer of one costs more than the decision. Servers recognise an
+        application by its coroutine, though, and call the gate.
+        """
         kind = conn["type"]
-        if kind != "http" and kind != "websocket":  # noqa: PLR1714 - two comparisons are cheaper than a tuple
-            await self.app(conn, receive, send)
-            return
+        if kind == "http":
+            if self._headers_only:
+                caller = self._known(conn)
+                if caller is NOBODY:
+                    guard = self.guard
+                    return guard.refuse(guard._no_credentials, conn, receive, send)  # noqa: SLF001 - gate and guard are one
+                if caller is not None:
+                    return self.app(conn, receive, send)
+        elif kind != "websocket":
+            return self.app(conn, receive, send)
+        return self._enter(conn, receive, send)
+
+    async def _enter(self, conn: Conn, receive: Receive, send: Send) -> None:
         guard = self.guard
-        caller = self._known(conn) if self._headers_only else None
-        if caller is None:
-            try:
-                caller = await guard.admit(self.route, conn)
-            except BailiwickError as error:
-                await guard.refuse(error, conn, receive, send)
-                return
-        elif caller is NOBODY:
-            await guard.refuse(guard._no_credentials, conn, receive, send)  # noqa: SLF001 - gate and guard are one
-            return
-        before = guard.current.set(caller)
         try:
-            if caller is not None and (
-                (kind == "websocket" and guard.on_expiry == "close") or self.route.close_on_expiry
-            ):
-                await self._until_expiry(caller, conn, receive, send)
-            else:
-                await self.app(conn, receive, send)
-        finally:
-            guard.current.reset(before)
+            caller = await guard.admit(self.route, conn)
+        except BailiwickError as error:
+            await guard.refuse(error, conn, receive, send)
+            return
+        lasting = conn["type"] == "websocket" and guard.on_expiry == "close"
+        if caller is not None and (lasting or self.route.close_on_expiry):
+            await self._until_expiry(caller, conn, receive, send)
+        else:
+            await self.app(conn, receive, send)
 
     def _known(self, conn: Conn) -> Principal | None:
         """The path of nearly every request: a token that was verified before, and scopes that suffice.
@@ -454,7 +465,7 @@ class Gate:
                     value = content
             if value is None:
                 return NOBODY
-            if conn.get("query_string") or value[:7] != b"Bearer ":
+            if value[:7] != b"Bearer " or b"access_token=" in conn.get("query_string", b""):
                 return None
             try:
                 caller = guard._verify_cached(value[7:].decode("ascii"))  # noqa: SLF001

@@ -31,13 +31,14 @@ class Pruning:
 
     def __init__(self, guard: Any) -> None:
         self.guard = guard
+        self._key: str = guard._key  # noqa: SLF001 - where its gates leave the caller
         self._wrappers: dict[Any, Any] = {}
 
     def prune(self, root: Dependant) -> tuple[Dependant | None, Chain | None]:
         """The tree without the guard, or None if the guard is not in it; and the chain that takes the place of
         everything in the tree, where all of it is that plain.
         """
-        chain = read_chain(root, self._supply, self.guard.key)
+        chain = read_chain(root, self._supply, self._key)
         pruned = self._prune(root, is_root=True)
         if pruned is root:
             return None, None
@@ -69,7 +70,7 @@ class Pruning:
             changes["security_scopes_param_name"] = SCOPES
         key = (node.call, tuple(supplied), node.http_connection_param_name, *changes)
         if key not in self._wrappers:
-            take = _supplied(tuple(supplied.items()), self.guard.key)
+            take = _supplied(tuple(supplied.items()), self._key)
             self._wrappers[key] = _filling(node, take, drop=bool(changes))
         return _connected(node, kept, self._wrappers[key], changes)
 
