@@ -1,0 +1,245 @@
+"""What a route can declare, as dependencies of FasterAPI: a requirement, ownership, nested scopes.
+
+Each also enforces itself where nothing protects the application: FasterAPI then runs it, and it must
+never find less to check than was written.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from bailiwick.asgi import check_step_up
+from bailiwick.errors import BailiwickError, ConfigurationError, InsufficientScope, InvalidScope
+from bailiwick.graph import StepUp
+from bailiwick.graph.dependant import describe, key_of
+from bailiwick.scopes import Principal, Requirement, ScopeSet, all_of
+
+from .internals import BackgroundTasks, Depends, PlainSecurityScopes, Request
+
+__all__ = ["Need", "Ownership", "Security", "SecurityScopes"]
+
+log = logging.getLogger("bailiwick.guard")
+
+
+class SecurityScopes(PlainSecurityScopes):  # type: ignore[misc]  # FasterAPI ships no types
+    """The scopes that a dependency is asked for: those of everything above it, outermost first, then its own.
+
+    FasterAPI's class of this name stays empty; a parameter annotated with either is filled by this door.
+
+    Args:
+        scopes: the names, each once.
+
+    Attributes:
+        scopes: the names; the list is the receiver's own.
+        scope_str: the names joined by spaces.
+
+    Source: RFC 6749 section 3.3 for the joined form.
+    """
+
+    __slots__ = ()
+
+    scopes: list[str]
+    scope_str: str
+
+    def __init__(self, scopes: list[str] | None = None) -> None:
+        super().__init__(scopes)
+
+
+class Need(Depends):  # type: ignore[misc]  # FasterAPI ships no types
+    """A requirement; made by `guard.requires` and `require_scope`. Equal by value.
+
+    It is a marker and the dependency that it marks at once, so that it stands as a default, in
+    `Annotated`, in `dependencies=[...]` and inside `Depends(...)`.
+    """
+
+    __slots__ = ("close_on_expiry", "guard", "optional", "owner", "requirement", "step_up")
+
+    def __init__(
+        self,
+        guard: Any,
+        requirement: Requirement | None,
+        *,
+        optional: bool = False,
+        step_up: StepUp | None = None,
+        close_on_expiry: bool = False,
+        owner: Requirement | None = None,
+    ) -> None:
+        super().__init__(self)
+        self.guard = guard
+        self.requirement = requirement
+        self.optional = optional
+        self.step_up = step_up
+        self.close_on_expiry = close_on_expiry
+        self.owner = owner
+
+    def _value(self) -> tuple[Any, ...]:
+        return (self.guard, self.requirement, self.optional, self.step_up, self.close_on_expiry, self.owner)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Need) and self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+    def __repr__(self) -> str:
+        return f"{'optional' if self.optional else 'requires'}({self.requirement!r})"
+
+    async def __call__(self, request: Request, security_scopes: SecurityScopes | None = None) -> Any:
+        """What FasterAPI runs where no gate decided before.
+
+        Raises:
+            HTTPException: the refusal.
+            ConfigurationError: `require_scope` was used in an application that no guard protects.
+        """
+        guard = self.guard
+        if guard is None:
+            # FasterAPI answers 500 to what it does not know, and tells nobody why.
+            wrong = f"{self!r} belongs to no guard. Call guard.protect(app), or write guard.require_scope(...)."
+            log.error(wrong)
+            raise ConfigurationError(wrong)
+        conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
+        if self.optional and not any(name == b"authorization" for name, _ in conn["headers"]):
+            return None
+        try:
+            return self.check(await guard.authorize(conn, security_scopes.scopes if security_scopes else ()))
+        except BailiwickError as error:
+            raise guard.as_http(error) from error
+
+    def check(self, caller: Principal) -> "Principal | Ownership":
+        """Insist on the requirement, and hand out what the handler asked for."""
+        if self.requirement is not None:
+            caller.require(self.requirement)
+        if self.step_up is not None:
+            check_step_up(self.step_up, caller, self.guard.now())
+        return self.supply(caller)
+
+    def supply(self, caller: Principal) -> "Principal | Ownership":
+        """What the handler's parameter is given."""
+        return Ownership(caller, self.owner) if self.owner is not None else caller
+
+
+class Ownership:
+    """A caller who may touch what is his own, or everything; made by `guard.owner_or`.
+
+    Attributes:
+        caller: who calls.
+    """
+
+    __slots__ = ("_any", "caller")
+
+    def __init__(self, caller: Principal, anyone: Requirement) -> None:
+        self.caller = caller
+        self._any = anyone
+
+    def __repr__(self) -> str:
+        return f"<Ownership of {self.caller.subject!r}>"
+
+    @property
+    def over_all(self) -> bool:
+        """Whether he may touch what belongs to others."""
+        return self.caller.has(self._any)
+
+    def check(self, owner: str) -> None:
+        """Refuse with 403 unless the thing is his own, or he may touch everything.
+
+        Args:
+            owner: the subject that it belongs to.
+
+        Raises:
+            InsufficientScope: neither.
+        """
+        if owner != self.caller.subject and not self.over_all:
+            raise InsufficientScope(
+                "This belongs to somebody else.",
+                required=str(self._any.smallest),
+                detail=f"{self.caller.subject!r} is not the owner, and lacks {self._any}",
+                id="BW301",
+            )
+
+
+class Security(Depends):  # type: ignore[misc]  # FasterAPI ships no types
+    """Depend on something with scopes: they reach it, and everything below it, as `SecurityScopes`.
+
+    Args:
+        dependency: what is depended on: a guard, or a callable with a guard or `SecurityScopes` below
+            it; None for the class in the parameter's annotation, which takes a protected application.
+        scopes: the scopes, all of which are needed; None where only the dependency's own count.
+        use_cache: whether a value made for the same scopes in the same request may be shared.
+
+    Raises:
+        ConfigurationError: the scopes are a string, an empty list, no list, or no scopes.
+    """
+
+    __slots__ = ("scopes", "target")
+
+    def __init__(self, dependency: Any = None, *, scopes: Iterable[str] | None = None, use_cache: bool = True) -> None:
+        self.target = dependency
+        self.scopes = None if scopes is None else _checked(scopes)
+        # FasterAPI would drop the scopes: what it is told to run delivers them.
+        super().__init__(Standalone(self), use_cache=use_cache)
+
+    def __repr__(self) -> str:
+        named = "..." if self.target is None else describe(self.target)
+        return f"Security({named}, scopes={list(self.scopes or ())!r})"
+
+
+def _checked(scopes: Iterable[str]) -> tuple[str, ...]:
+    """The scopes as they may be declared (rule 7: neither empty nor a text)."""
+    if isinstance(scopes, str | bytes) or not isinstance(scopes, Sequence | AbstractSet):
+        raise ConfigurationError(
+            f"Security(scopes=...) takes a list of scopes, not a {type(scopes).__name__}: "
+            "a text is read letter by letter, and an iterator only once.",
+            id="BW104",
+        )
+    if not scopes:
+        raise ConfigurationError(
+            "Security(scopes=[]) is empty: leave scopes out where any valid token will do.", id="BW103"
+        )
+    try:
+        ScopeSet(scopes)
+    except InvalidScope as bad:
+        raise ConfigurationError(f"Security(scopes=...): {bad.description}", id=bad.id) from bad
+    return tuple(sorted(scopes)) if isinstance(scopes, AbstractSet) else tuple(scopes)
+
+
+class Standalone:
+    """What FasterAPI runs for a `Security` in an application that nothing protects: its tree, solved by us.
+
+    Equal for the same callable and the same scopes, so that FasterAPI shares a value for each set of scopes.
+    """
+
+    def __init__(self, marker: Security) -> None:
+        self._marker = marker
+        self._tree: Any = None
+
+    def _value(self) -> tuple[Any, frozenset[str]]:
+        return key_of(self._marker.target), frozenset(self._marker.scopes or ())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Standalone) and self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+    @property
+    def __name__(self) -> str:
+        return repr(self._marker)
+
+    async def __call__(self, request: Request, tasks: BackgroundTasks) -> Any:
+        """The value of the dependency, with the scopes delivered.
+
+        Raises:
+            HTTPException: the refusal.
+            ConfigurationError: the tree cannot be read, or holds a generator, which nobody would leave.
+        """
+        if self._tree is None:
+            from .running import Subtree
+
+            self._tree = Subtree(self._marker)
+        return await self._tree.run(request, tasks)
+
+
+def as_all_of(scopes: Sequence[str]) -> Requirement | None:
+    """Several scopes as one requirement, or None for none."""
+    return all_of(*scopes) if scopes else None

@@ -1,0 +1,190 @@
+"""What a route's dependencies declare, read from the tree that our solver will run."""
+
+import functools
+import inspect
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bailiwick.asgi import Public
+from bailiwick.errors import ConfigurationError
+from bailiwick.graph import Access, Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
+from bailiwick.graph.dependant import describe
+from bailiwick.scopes import Catalog, Requirement
+
+from .declarations import Need, Security, as_all_of
+from .internals import Depends, PlainSecurityScopes, is_scheme
+
+__all__ = ["READER", "Declared", "entry_of", "is_ours", "read_declared", "read_route", "source_of"]
+
+
+def edge_of(marker: object) -> Edge | None:
+    """Recognises FasterAPI's marker and ours."""
+    if isinstance(marker, Security):
+        return Edge(marker.target, marker.scopes, marker.use_cache, None, marker)
+    if isinstance(marker, Depends):
+        return Edge(marker.dependency, None, marker.use_cache, None, marker)
+    return None
+
+
+# closures=False: an annotation that only a local scope explains is refused instead, because FasterAPI
+# and its OpenAPI document would see another route than we do.
+READER: Final = Reader(edge_of, scopes_type=PlainSecurityScopes, is_scheme=is_scheme, closures=False)
+
+
+class Declared:
+    """What one route's dependency tree declares for one guard."""
+
+    def __init__(self) -> None:
+        self.required: list[Requirement | None] = []
+        self.optional: list[Requirement | None] = []
+        self.public: list[Public] = []
+        self.step_up: StepUp | None = None
+        self.close_on_expiry = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing settles the route."""
+        return not (self.required or self.optional or self.public)
+
+    def settle(self, settled: Need | Public | None) -> None:
+        """Add a declaration that does not come from the tree."""
+        if isinstance(settled, Public):
+            self.public.append(settled)
+        elif settled is not None:
+            self.add(settled, settled.requirement)
+
+    def add(self, need: Need, requirement: Requirement | None) -> None:
+        """Add a requirement, with what stands beside it."""
+        (self.optional if need.optional else self.required).append(requirement)
+        if need.step_up is not None:
+            self.step_up = need.step_up if self.step_up is None else self.step_up & need.step_up
+        self.close_on_expiry = self.close_on_expiry or need.close_on_expiry
+
+
+def is_ours(call: object, guard: Any) -> bool:
+    """Whether a dependency is settled by the gate of this guard and need not run."""
+    if isinstance(call, Need):
+        return guard is not None and (call.guard is guard or call.guard is None)
+    return isinstance(call, Public) or (guard is not None and call is guard)
+
+
+def read_route(handler: Any, dependencies: Sequence[Any] | None, where: str) -> tuple[list[Dependant], Dependant]:
+    """The trees of one route: of `dependencies=[...]`, and of the handler's parameters.
+
+    Raises:
+        ConfigurationError: a tree cannot be read, or an annotation that stayed text hides a guard.
+    """
+    try:
+        roots = [READER.read_marker(marker) for marker in dependencies or ()]
+        target = READER.read(handler)
+    except ConfigurationError as bad:
+        raise ConfigurationError(f"{where}: {bad.description}", id=bad.id) from bad
+    for tree in (*roots, target):
+        _check_hidden(tree, where)
+    return roots, target
+
+
+def read_declared(guard: Any, trees: Sequence[Dependant], where: str) -> Declared:
+    """Collect what the trees of a route declare for this guard; all of it is needed.
+
+    Raises:
+        ConfigurationError: scopes that nothing would look at.
+    """
+    declared = Declared()
+    for tree in trees:
+        _collect(guard, tree, declared, where)
+    return declared
+
+
+def _collect(guard: Any, node: Dependant, declared: Declared, where: str) -> None:
+    call = node.call
+    if isinstance(call, Public):
+        declared.public.append(call)
+        return
+    if is_ours(call, guard):
+        inherited = as_all_of(node.oauth_scopes)
+        if isinstance(call, Need):
+            both = [one for one in (inherited, call.requirement) if one is not None]
+            declared.add(call, functools.reduce(lambda one, other: one & other, both) if both else None)
+        else:
+            declared.required.append(inherited)
+        return
+    if node.own_oauth_scopes and not _reads_scopes(node):
+        raise ConfigurationError(
+            f"{where}: Security({describe(call)}, scopes={list(node.own_oauth_scopes)!r}) declares scopes, but nothing "
+            "in it or below it looks at them. Use guard.requires(...), or let it depend on the guard.",
+            id="BW123",
+        )
+    for child in node.dependencies:
+        _collect(guard, child, declared, where)
+
+
+def _reads_scopes(node: Dependant) -> bool:
+    return bool(node.scopes_parameters) or node.is_scheme or any(map(_reads_scopes, node.dependencies))
+
+
+def _check_hidden(tree: Dependant, where: str) -> None:
+    """Refuse a parameter whose annotation stayed a string and hides a guard (PEP 563 in a local scope)."""
+    for node in tree.walk():
+        for hidden in node.unresolved:
+            if hidden.suspicious:
+                raise ConfigurationError(
+                    f"{where}: the annotation of the parameter {hidden.parameter!r} stayed text ({hidden.text!r}), so "
+                    "its guard would never run. Move what it names to module level, drop 'from __future__ import "
+                    "annotations', or declare the requirement with dependencies=[guard.requires(...)].",
+                    id="BW121",
+                )
+
+
+def entry_of(
+    catalog: Catalog, path: str, methods: tuple[str, ...], kind: Kind, handler: Any, declared: Declared
+) -> RoutePlan:
+    """The plan's entry for one route.
+
+    Raises:
+        ConfigurationError: it is public and needs something as well, or needs a scope that is not catalogued.
+    """
+    where = f"{'|'.join(methods) or kind.value} {path}"
+    access, reason = Access.UNDECLARED, ""
+    if declared.required:
+        if declared.public:
+            raise ConfigurationError(
+                f"{where} is declared public ({declared.public[0].reason}) and inherits a requirement as well; "
+                "one of the two is wrong."
+            )
+        access = Access.GUARDED
+    elif declared.optional:
+        access = Access.OPTIONAL
+    elif declared.public:
+        access, reason = Access.PUBLIC, declared.public[0].reason
+    needed = [one for one in (*declared.required, *declared.optional) if one is not None]
+    requirement, rule = combine(needed, catalog, where=where)
+    return RoutePlan(
+        path or "/",
+        methods,
+        kind,
+        getattr(handler, "__name__", type(handler).__name__),
+        source_of(handler),
+        access,
+        requirement,
+        reason,
+        rule,
+        declared.step_up,
+        declared.close_on_expiry,
+    )
+
+
+def source_of(handler: Any) -> str:
+    """ "file:line" of a handler, or "" where it cannot be known."""
+    try:
+        handler = inspect.unwrap(handler)
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        if not (inspect.isfunction(handler) or inspect.ismethod(handler) or inspect.isclass(handler)):
+            handler = type(handler)
+        if inspect.isclass(handler):
+            return f"{inspect.getsourcefile(handler)}:{inspect.getsourcelines(handler)[1]}"
+        # The code object knows its first line; finding it in the source costs a millisecond for each route.
+        return f"{handler.__code__.co_filename}:{handler.__code__.co_firstlineno}"
+    except (TypeError, OSError, AttributeError):
+        return ""

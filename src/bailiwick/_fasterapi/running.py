@@ -1,0 +1,333 @@
+"""How a route runs once its gate has let the caller through: dependencies by our solver, parameters by FasterAPI.
+
+What the gate has settled is pruned: the guard is no step of any program, and the caller is handed
+over directly. A route that is left without dependencies does not meet the solver at all.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from bailiwick.asgi import Public
+from bailiwick.errors import ConfigurationError
+from bailiwick.graph import Dependant, Parameter, Program
+from bailiwick.graph.dependant import Behaviour, behaviour_of, describe
+from bailiwick.graph.signature import read_signature
+from bailiwick.scopes import Principal
+
+from .declarations import Need, Security, SecurityScopes
+from .internals import BackgroundTasks, Request, Spec, WebSocket, awaited, fill, resolve_all, specs_of
+from .reading import READER, is_ours
+
+__all__ = ["Run", "SocketProgram", "Subtree", "run_of"]
+
+Supply = Callable[[Principal | None], Any]
+Filler = Callable[["Filling"], object]
+Run = Callable[[Any, Any, Principal | None], Awaitable[Any]]
+
+# For programs in which nothing yields: never entered, and so never to be left.
+NO_STACK: Final = AsyncExitStack()
+
+
+class Filling:
+    """What one request fills parameters with."""
+
+    __slots__ = ("caller", "fillers", "request", "socket", "tasks")
+
+    def __init__(
+        self, fillers: dict[Parameter, Filler], request: Any, tasks: Any, caller: Principal | None, socket: Any = None
+    ) -> None:
+        self.fillers = fillers
+        self.request = request
+        self.tasks = tasks
+        self.caller = caller
+        self.socket = socket
+
+    def __call__(self, parameter: Parameter) -> object:
+        return self.fillers[parameter](self)
+
+
+class FromBody:
+    """A parameter that is read from the body, as a step of its own: it is awaited in its place, and not before."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = (spec,)
+        self._name = spec.name
+
+    async def __call__(self, request: Request) -> Any:
+        """FasterAPI's value, or its validation error."""
+        values = await resolve_all(self._spec, request, request.path_params, {}, None)
+        return values[self._name]
+
+
+class Converter:
+    """Makes of a tree as it was read the tree that runs: without what the gate settles, parameters filled by FasterAPI."""
+
+    def __init__(self, guard: Any, *, is_socket: bool = False, where: str = "") -> None:
+        self.guard = guard
+        self.is_socket = is_socket
+        self.where = where
+        self.fillers: dict[Parameter, Filler] = {}
+
+    def convert(self, node: Dependant, *, is_target: bool = False) -> Dependant:
+        """One node and all below it."""
+        if not is_target and inspect.isclass(node.call) and hasattr(node.call, "from_request"):
+            node = READER.read(
+                node.call.from_request,
+                name=node.name,
+                own_oauth_scopes=node.own_oauth_scopes,
+                parent_oauth_scopes=node.parent_oauth_scopes,
+                use_cache=node.use_cache,
+            )
+        written = {one.name: one for one in read_signature(node.call, closures=False)}
+        specs = {spec.name: spec for spec in specs_of(node.parameters)}
+        children = {child.name: child for child in node.dependencies}
+        own = {one.name: one for one in node.parameters}
+        dependencies: list[Dependant] = []
+        parameters: list[Parameter] = []
+        pruned = False
+        socket_name = _socket_parameter(node) if self.is_socket and is_target else None
+        for name, parameter in written.items():
+            if name in children:
+                child = children[name]
+                supply = supply_of(child.call, self.guard)
+                if supply is None:
+                    dependencies.append(self.convert(child))
+                    continue
+                pruned = pruned or child.uses_scopes
+                by_position = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+                taken = Parameter(name, Principal, inspect.Parameter.empty, (), by_position, node.call)
+                self.fillers[taken] = _supplied(supply)
+                parameters.append(taken)
+            elif name in own:
+                spec = specs[name]
+                if name == socket_name or (self.is_socket and own[name].annotation is WebSocket):
+                    self.fillers[own[name]] = _socket
+                elif awaited(spec):
+                    dependencies.append(self._from_body(node, spec))
+                    continue
+                else:
+                    self.fillers[own[name]] = _filled(spec)
+                parameters.append(own[name])
+        return dataclasses.replace(
+            node,
+            dependencies=tuple(dependencies),
+            parameters=tuple(parameters),
+            scopes_type=SecurityScopes,
+            # The guard below made this node depend on scopes, which is part of its cache key.
+            is_scheme=node.is_scheme or pruned,
+        )
+
+    def _from_body(self, node: Dependant, spec: Spec) -> Dependant:
+        if self.is_socket:
+            raise ConfigurationError(
+                f"{self.where}: {describe(node.call)} reads {spec.name!r} from a body, and a WebSocket has none.",
+                id="BW122",
+            )
+        call = FromBody(spec)
+        request = Parameter("request", Request, inspect.Parameter.empty, (), False, call)
+        self.fillers[request] = _request
+        return Dependant(
+            call=call,
+            name=spec.name,
+            parent_oauth_scopes=node.oauth_scopes,
+            use_cache=False,
+            parameters=(request,),
+        )
+
+
+def _socket(filling: Filling) -> object:
+    return filling.socket
+
+
+def _request(filling: Filling) -> object:
+    return filling.request
+
+
+def _filled(spec: Spec) -> Filler:
+    return lambda filling: fill(spec, filling.request, filling.tasks)
+
+
+def _supplied(supply: Supply) -> Filler:
+    return lambda filling: supply(filling.caller)
+
+
+def _socket_parameter(target: Dependant) -> str | None:
+    """The parameter of a WebSocket handler that takes the connection: FasterAPI passes it first, whatever its name."""
+    annotated = [one.name for one in target.parameters if one.annotation is WebSocket]
+    return annotated[0] if annotated else next((one.name for one in target.parameters), None)
+
+
+def _itself(caller: Principal | None) -> Principal | None:
+    return caller
+
+
+def _nothing(_caller: Principal | None) -> None:
+    return None
+
+
+def supply_of(call: Any, guard: Any) -> Supply | None:
+    """What takes the place of a dependency that the gate settles; None for any other."""
+    if isinstance(call, Public):
+        return _nothing
+    if not is_ours(call, guard):
+        return None
+    if isinstance(call, Need) and call.owner is not None:
+        return lambda caller: call.supply(caller) if caller is not None else None
+    return _itself
+
+
+def run_of(handler: Any, roots: list[Dependant], target: Dependant, guard: Any) -> Run:
+    """How an HTTP route runs: called with request, background tasks and caller, it gives the handler's answer.
+
+    Args:
+        handler: the endpoint.
+        roots: the trees of `dependencies=[...]`, outermost first.
+        target: the tree of the endpoint.
+        guard: whose dependencies are settled by the gate.
+
+    Raises:
+        ConfigurationError: a tree cannot be settled.
+    """
+    left = [root for root in roots if supply_of(root.call, guard) is None]
+    supplies = [(child.name, supply_of(child.call, guard)) for child in target.dependencies]
+    if left or target.scopes_parameters or any(supply is None for _, supply in supplies):
+        return _through_program(handler, left, target, guard)
+    named = tuple((str(name), supply) for name, supply in supplies if supply is not None)
+    return _direct(handler, specs_of(target.parameters), named)
+
+
+def _is_coroutine(handler: Any) -> bool:
+    behaviour, _ = behaviour_of(handler)
+    return behaviour is Behaviour.COROUTINE
+
+
+def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Supply], ...]) -> Run:
+    """Without dependencies: FasterAPI's parameters, and what the guard supplies."""
+    if not specs and _is_coroutine(handler):
+        if not supplies:
+
+            def bare(_request: Any, _tasks: Any, _caller: Principal | None) -> Any:
+                return handler()
+
+            return bare
+        if len(supplies) == 1 and supplies[0][1] is _itself:
+            # The common case, without a loop and without a further coroutine.
+            only = supplies[0][0]
+
+            def injecting(_request: Any, _tasks: Any, caller: Principal | None) -> Any:
+                return handler(**{only: caller})
+
+            return injecting
+
+    async def run(request: Any, tasks: Any, caller: Principal | None) -> Any:
+        values: dict[str, Any] = {}
+        if specs:
+            values = await resolve_all(specs, request, request.path_params, {}, tasks)
+        for name, supply in supplies:
+            values[name] = supply(caller)
+        return await _answer(handler, values)
+
+    return run
+
+
+async def _answer(handler: Any, values: dict[str, Any]) -> Any:
+    answer = handler(**values)
+    # A partial or a bound method of an async handler is awaited as well; FasterAPI would try to encode the coroutine.
+    return await answer if hasattr(type(answer), "__await__") else answer
+
+
+def _through_program(handler: Any, roots: list[Dependant], target: Dependant, guard: Any) -> Run:
+    converter = Converter(guard)
+    trees = [converter.convert(root) for root in roots]
+    end = converter.convert(target, is_target=True)
+    program, fillers = Program(trees, end), converter.fillers
+    if not any(node.yields for tree in (*trees, *end.dependencies) for node in tree.walk()):
+
+        async def run(request: Any, tasks: Any, caller: Principal | None) -> Any:
+            filling = Filling(fillers, request, tasks, caller)
+            solved = await program.run(filling, request_stack=NO_STACK)
+            return await _answer(handler, solved.arguments)
+
+        return run
+
+    async def run_and_leave(request: Any, tasks: Any, caller: Principal | None) -> Any:
+        filling = Filling(fillers, request, tasks, caller)
+        async with AsyncExitStack() as stack:
+            solved = await program.run(filling, request_stack=stack)
+            answer = await _answer(handler, solved.arguments)
+            # A response may stream from what a dependency opened: that is left when it was sent.
+            return LeftAfterwards(answer, stack.pop_all()) if hasattr(answer, "to_asgi") else answer
+        raise RuntimeError("A dependency with yield swallowed an exception and did not raise another.")
+
+    return run_and_leave
+
+
+class LeftAfterwards:
+    """A response after which the dependencies that yielded are left."""
+
+    def __init__(self, answer: Any, stack: AsyncExitStack) -> None:
+        self._answer = answer
+        self._stack = stack
+
+    async def to_asgi(self, send: Any) -> None:
+        """Send it, then leave them."""
+        async with self._stack:
+            await self._answer.to_asgi(send)
+
+
+class SocketProgram:
+    """How a WebSocket handler is called: FasterAPI hands it the connection alone, we its dependencies too.
+
+    Args:
+        handler: the endpoint.
+        target: its tree.
+        guard: whose dependencies are settled by the gate.
+        where: the route's name for messages.
+
+    Raises:
+        ConfigurationError: something in the tree reads a body.
+    """
+
+    def __init__(self, handler: Any, target: Dependant, guard: Any, where: str) -> None:
+        converter = Converter(guard, is_socket=True, where=where)
+        self._handler = handler
+        self._program = Program([], converter.convert(target, is_target=True))
+        self._fillers = converter.fillers
+
+    async def run(self, socket: Any, request: Any, caller: Principal | None) -> None:
+        """Run the dependencies, then the handler, then what was put off."""
+        tasks = BackgroundTasks()
+        async with AsyncExitStack() as stack:
+            filling = Filling(self._fillers, request, tasks, caller, socket)
+            solved = await self._program.run(filling, request_stack=stack)
+            await _answer(self._handler, solved.arguments)
+        await tasks.run()
+
+
+class Subtree:
+    """One `Security` on its own, in an application that nothing protects; its guards run as they stand.
+
+    Raises:
+        ConfigurationError: it names no callable, its tree cannot be read, or something in it yields.
+    """
+
+    def __init__(self, marker: Security) -> None:
+        converter = Converter(None)
+        root = converter.convert(READER.read_marker(marker))
+        yielding = [node for node in root.walk() if node.yields]
+        if yielding:
+            raise ConfigurationError(
+                f"{describe(yielding[0].call)} yields, and only in an application under guard.protect(app) is it left again.",
+                id="BW123",
+            )
+        self._program = Program([root])
+        self._fillers = converter.fillers
+
+    async def run(self, request: Any, tasks: Any) -> Any:
+        """The value."""
+        filling = Filling(self._fillers, request, tasks, None)
+        solved = await self._program.run(filling, request_stack=NO_STACK)
+        return solved.values[0]

@@ -1,0 +1,184 @@
+"""What FasterAPI calls in place of a handler: decide from the headers, then run, or answer the refusal."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+from bailiwick.asgi import NOBODY, POLICY_VIOLATION, Gate
+from bailiwick.errors import BailiwickError
+from bailiwick.graph import RoutePlan
+from bailiwick.scopes import Principal
+from bailiwick.tokens.bearer import Answer
+
+from .internals import (
+    BackgroundTasks,
+    HTTPException,
+    Request,
+    RequestValidationError,
+    WebSocket,
+    WebSocketState,
+    answer_to,
+)
+from .running import Run, SocketProgram
+
+__all__ = ["Refusal", "Sent", "guarded", "guarded_socket", "ungated"]
+
+log = logging.getLogger("bailiwick.guard")
+
+Refuse = Callable[[BailiwickError], Any]
+
+
+class Refusal(HTTPException):  # type: ignore[misc]  # FasterAPI ships no types
+    """A refusal as FasterAPI's own exception, with the exact challenge in its headers.
+
+    Attributes:
+        error: what was refused and why.
+    """
+
+    def __init__(self, error: BailiwickError, answer: Answer, detail: str) -> None:
+        headers = {
+            "-".join(part.capitalize() for part in name.split("-")).replace("Www-", "WWW-"): value
+            for name, value in answer.text_headers.items()
+            if name != "content-type"
+        }
+        super().__init__(status_code=answer.status, detail=detail, headers=headers)
+        self.error = error
+
+
+class Sent:
+    """A finished answer in the form in which FasterAPI takes responses."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    async def to_asgi(self, send: Any) -> None:
+        """Send it."""
+        # A list of its own: a middleware adds to the one that it sees.
+        await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers]})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class UntilExpiry:
+    """A response that ends when the caller's token does."""
+
+    def __init__(self, answer: Any, left: float) -> None:
+        self._answer = answer
+        self._deadline = anyio.current_time() + max(left, 0)
+
+    async def to_asgi(self, send: Any) -> None:
+        """Send it, for as long as the token is good."""
+        with anyio.CancelScope(deadline=self._deadline):
+            await self._answer.to_asgi(send)
+
+
+def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse) -> Any:
+    """The handler behind its gate.
+
+    FasterAPI has matched the route by then, and neither the body nor a dependency has been touched.
+
+    Args:
+        guard: who decides.
+        route: the entry of the plan.
+        handler: the endpoint, for its name.
+        run: how the endpoint is run.
+        refuse: makes the answer of a refusal.
+    """
+    gate = Gate(guard, route, _nothing_behind)
+    known = gate._known  # noqa: SLF001 - one gate for every door
+    headers_only, closes = gate._headers_only, route.close_on_expiry  # noqa: SLF001
+    nobody = guard._no_credentials  # noqa: SLF001
+
+    async def entry(request: Request, tasks: BackgroundTasks) -> Any:
+        conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
+        caller = known(conn) if headers_only else None
+        if caller is None:
+            try:
+                caller = await guard.admit(route, conn)
+            except BailiwickError as error:
+                return refuse(error)
+        elif caller is NOBODY:
+            return refuse(nobody)
+        if not closes:
+            return await run(request, tasks, caller)
+        answer = await run(request, tasks, caller)
+        if caller is None or caller.expires_at is None or not hasattr(answer, "to_asgi"):
+            return answer
+        return UntilExpiry(answer, caller.expires_at - guard.now())
+
+    return _named(entry, handler)
+
+
+async def _nothing_behind(_conn: Any, _receive: Any, _send: Any) -> None:
+    """Stands where other doors have their application: here FasterAPI goes on by itself."""
+
+
+def ungated(handler: Any, run: Run) -> Any:
+    """A public handler whose dependencies our solver runs."""
+
+    async def entry(request: Request, tasks: BackgroundTasks) -> Any:
+        return await run(request, tasks, None)
+
+    return _named(entry, handler)
+
+
+def _named(entry: Any, handler: Any) -> Any:
+    # Not functools.wraps: FasterAPI would read the parameters of what is wrapped.
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(entry, name, getattr(handler, name, None) or getattr(type(handler), name, None))
+    return entry
+
+
+def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: Any) -> Any:
+    """A WebSocket handler behind its gate: refused before it is accepted, closed when the token expires.
+
+    Args:
+        guard: who decides.
+        route: the entry of the plan.
+        program: how the handler is run.
+        app: the application, whose exception handlers answer what dependencies raise.
+    """
+
+    async def connected(conn: Any, receive: Any, send: Any) -> None:
+        socket, request = WebSocket(conn, receive, send), Request(conn, receive)
+        try:
+            await program.run(socket, request, guard.caller(conn))
+        except BailiwickError as error:
+            if socket._state == WebSocketState.CONNECTING:  # noqa: SLF001
+                await guard.refuse(error, conn, receive, send)
+                return
+            log.info("refused: %s %s: %s", error.status, error.id, error.detail)
+            await socket.close(POLICY_VIOLATION, error.code or "unauthorized")
+        except (HTTPException, RequestValidationError) as error:
+            if socket._state != WebSocketState.CONNECTING:  # noqa: SLF001
+                raise
+            await _deny(await answer_to(app, request, error), conn, receive, send)
+
+    gate = Gate(guard, route, connected)
+
+    async def entry(socket: Any) -> None:
+        await gate(socket._scope, socket._receive, socket._send)  # noqa: SLF001
+
+    return entry
+
+
+async def _deny(answer: tuple[int, bytes, list[tuple[bytes, bytes]]], conn: Any, receive: Any, send: Any) -> None:
+    """Answer a WebSocket's handshake with an HTTP response, where the server can."""
+    status, body, headers = answer
+    await receive()  # websocket.connect
+    if "websocket.http.response" not in conn.get("extensions", {}):
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": f"refused with {status}"})
+        return
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def caller_of(guard: Any, conn: Any) -> Principal | None:
+    """Who was let through on a request or a WebSocket of FasterAPI, or on an ASGI connection scope."""
+    found: Principal | None = getattr(conn, "_scope", conn).get(guard._key)  # noqa: SLF001
+    return found

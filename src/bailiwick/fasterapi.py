@@ -1,0 +1,296 @@
+"""The guard for FasterAPI.
+
+    from bailiwick.fasterapi import Guard, Security
+
+    guard = Guard(catalog, verifier)
+    app = Faster()
+    guard.protect(app)
+
+    @app.get("/items")
+    async def items(caller: Principal = Depends(guard.require_scope("items:read"))): ...
+
+    @app.get("/users")
+    async def users(caller: Annotated[Principal, Security(guard, scopes=["users:read"])]): ...
+
+When the application starts, `protect` reads what each route declares and puts a gate behind FasterAPI's
+own match: a request is refused before its body is read and before any other dependency runs. The
+dependencies of a protected application are run by Bailiwick's solver, so that a guard runs in whatever form it is
+written, and `SecurityScopes` are filled; path, query, header, form and body stay FasterAPI's business.
+
+Without `protect`, what is declared on an HTTP route still enforces itself. WebSocket handlers are given no
+dependencies by FasterAPI: only `protect` guards them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from . import asgi
+from ._fasterapi.declarations import Need, Ownership, Security, SecurityScopes, as_all_of
+from ._fasterapi.internals import Depends, Faster, Request, check_version
+from ._fasterapi.openapi import scheme_of
+from ._fasterapi.protection import Protection, protection_of, sent
+from ._fasterapi.serving import Refusal, caller_of
+from .asgi import Public, as_requirement, step_up_of
+from .errors import BailiwickError, ConfigurationError
+from .graph import Plan
+from .scopes import Catalog, Principal, Requirement, Rule, all_of, any_of
+
+__all__ = ["Guard", "Ownership", "Security", "SecurityScopes", "require_scope"]
+
+DOCUMENTATION: Final = "API documentation"
+
+
+def require_scope(*names: str) -> Any:
+    """What an operation needs, in an application whose guard is known when it starts: all of these scopes.
+
+    Use it in `Depends(require_scope("items:read"))`, as a default, or in `dependencies=[...]`; a
+    parameter receives the `Principal`. The guard is the one that protects the application; where none
+    does, every request is answered 500, and never let in.
+
+    Args:
+        names: scope names; the guard's catalog must know them.
+
+    Raises:
+        ConfigurationError: nothing was given, or a name breaks the grammar.
+    """
+    return Need(None, all_of(*names))
+
+
+class Guard(asgi.Guard):
+    """Guards the routes of a FasterAPI application.
+
+    Args:
+        catalog: the scopes that exist.
+        verifier: proves who calls; `await verifier.verify(token)` returns a `Principal`.
+        token_url: the authority's token endpoint, for OpenAPI and Swagger UI.
+        authorization_url: the authority's authorization endpoint; documents the code flow.
+        password_flow: document the password flow, which Swagger UI can log in with.
+        client_credentials_flow: document the client credentials flow.
+        scheme_name: the name of the security scheme in OpenAPI.
+        description: the description of the security scheme.
+        options: what `bailiwick.asgi.Guard` takes: `realm`, `resource`, `resource_metadata`, `disclose_scopes`,
+            `on_decision`, `on_expiry`, `now`.
+
+    Raises:
+        ConfigurationError: the installed FasterAPI is not supported, or an argument is wrong.
+
+    Source: RFC 6750; OpenAPI 3.0.3 section 4.7.28.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        verifier: asgi.Verifier,
+        *,
+        token_url: str | None = None,
+        authorization_url: str | None = None,
+        password_flow: bool = True,
+        client_credentials_flow: bool = False,
+        scheme_name: str = "oauth2",
+        description: str | None = None,
+        **options: Any,
+    ) -> None:
+        check_version()
+        super().__init__(catalog, verifier, **options)
+        self.scheme_name = scheme_name
+        self.scheme = scheme_of(
+            catalog,
+            token_url=token_url,
+            authorization_url=authorization_url,
+            password_flow=password_flow,
+            client_credentials_flow=client_credentials_flow,
+            description=description,
+        )
+        self._rules: dict[tuple[str, ...], Rule] = {}
+
+    # -- declared ------------------------------------------------------------------------------
+
+    def requires(
+        self,
+        *scopes: str | Requirement,
+        acr: str | Sequence[str] = (),
+        max_age: int | None = None,
+        on_expiry: str | None = None,
+    ) -> Any:
+        """What an operation needs: all of these scopes or requirements; none means any valid token.
+
+        Use it in `dependencies=[...]` of a route, a router or `include_router`, inside `Depends(...)`, or for
+        a parameter, which then receives the `Principal`: `caller: Annotated[Principal, guard.requires("users:read")]`.
+
+        Args:
+            scopes: scope names or requirements.
+            acr: acceptable authentication context classes (RFC 9470).
+            max_age: the greatest age of the authentication in seconds (RFC 9470).
+            on_expiry: "close" ends a streamed response when the token expires.
+
+        Raises:
+            ConfigurationError: a scope is not in the catalog.
+        """
+        requirement = as_requirement(scopes, self.catalog, where="requires()")
+        step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
+        return Need(self, requirement, step_up=step_up, close_on_expiry=on_expiry == "close")
+
+    def require_scope(self, *names: str) -> Any:
+        """What an operation needs: all of these scopes; usable wherever `requires` is.
+
+        Args:
+            names: scope names.
+
+        Raises:
+            ConfigurationError: nothing was given, or a scope is not in the catalog.
+        """
+        requirement = all_of(*names)
+        self.catalog.compile(requirement, where="require_scope()")
+        return Need(self, requirement)
+
+    def optional(self, *scopes: str | Requirement) -> Any:
+        """Where a caller may be anonymous: no token gives None, a bad token is always answered 401.
+
+        Args:
+            scopes: what a caller needs who does present a token.
+        """
+        return Need(self, as_requirement(scopes, self.catalog, where="optional()"), optional=True)
+
+    def owner_or(self, anyone: str | Requirement, *, own: str | Requirement) -> Any:
+        """Own things with `own`, anybody's with `anyone`; the parameter receives an `Ownership`.
+
+        Args:
+            anyone: what is needed to touch what belongs to others, such as "posts:admin".
+            own: what is needed to touch one's own, such as "posts:write".
+
+        Raises:
+            ConfigurationError: a scope is not in the catalog.
+        """
+        wide, narrow = all_of(anyone), all_of(own)
+        return Need(self, as_requirement((any_of(narrow, wide),), self.catalog, where="owner_or()"), owner=wide)
+
+    def public(self, reason: str) -> Any:
+        """State that a route is open to everyone.
+
+        Args:
+            reason: why; it stands in the plan, for whoever reviews it.
+        """
+        return Depends(Public(reason))
+
+    # -- as a dependency: Security(guard, scopes=[...]) ----------------------------------------------
+
+    async def __call__(self, request: Request, security_scopes: SecurityScopes | None = None) -> Principal:
+        """What runs where no gate decided before: verify once, then check this place's scopes.
+
+        Raises:
+            HTTPException: FasterAPI's own, with the challenge of RFC 6750.
+        """
+        conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
+        try:
+            return await self.authorize(conn, security_scopes.scopes if security_scopes is not None else ())
+        except BailiwickError as error:
+            raise self.as_http(error) from error
+
+    async def authorize(self, conn: asgi.Conn, scopes: Sequence[str] = ()) -> Principal:
+        """Prove who calls, and insist on scopes.
+
+        Args:
+            conn: the ASGI connection scope.
+            scopes: all that are needed.
+
+        Raises:
+            BailiwickError: the refusal.
+        """
+        caller = await self.authenticate(conn)
+        requirement = as_all_of(scopes)
+        if requirement is not None:
+            rule = self._rules.get(tuple(scopes))
+            if rule is None:
+                rule = self._rules[tuple(scopes)] = self.catalog.compile(requirement, where="Security(scopes=...)")
+            if not rule.allows(caller.held):
+                caller.require(requirement)
+        return caller
+
+    def as_http(self, error: BailiwickError) -> Exception:
+        """A refusal as FasterAPI's `HTTPException`: its status, and the exact challenge in its headers.
+
+        Args:
+            error: the refusal.
+        """
+        answer = self.challenge.answer(error)
+        level = asgi.log.error if answer.status == 500 else asgi.log.info
+        level("refused: %s %s: %s", error.status, error.id, error.detail)
+        return Refusal(error, answer, "Internal server error." if answer.status == 500 else error.description)
+
+    async def handle_error(self, _request: Any, error: Exception) -> Any:
+        """An exception handler that answers Bailiwick's errors exactly, for an application without `protect`.
+
+        Register it with `app.add_exception_handler(BailiwickError, guard.handle_error)` to have in-handler checks
+        (`caller.require(...)`) answered; `protect` does so itself.
+
+        Args:
+            error: a `BailiwickError`.
+        """
+        if not isinstance(error, BailiwickError):
+            raise error
+        return sent(self.challenge.answer(error))
+
+    def caller(self, conn: Any) -> Principal | None:
+        """Who was let through, or None.
+
+        Args:
+            conn: FasterAPI's request or WebSocket, or an ASGI connection scope.
+        """
+        return caller_of(self, conn)
+
+    # -- the whole application ------------------------------------------------------------------------
+
+    def protect(
+        self,
+        app: Any,
+        *,
+        docs: Any = Public(DOCUMENTATION),  # noqa: B008 - immutable
+        mounts: Mapping[str, Any] | None = None,
+        default: Any = None,
+    ) -> None:
+        """Close an application by default, and refuse early.
+
+        When the application starts, every reachable route must have a requirement or a reason to
+        be public; otherwise the start fails with one error that lists them all.
+
+        Args:
+            app: the application; routes may be added before or after this call.
+            docs: what its documentation pages and OpenAPI document need: `guard.requires(...)`,
+                `guard.public(...)`, or None to treat them like any other route.
+            mounts: what mounted applications need, by their path.
+            default: what a route needs that declares nothing.
+
+        Raises:
+            ConfigurationError: the app is protected already, or an argument is not a declaration.
+        """
+        if not isinstance(app, Faster):
+            raise ConfigurationError(f"protect() takes a FasterAPI application, not a {type(app).__name__}.")
+        if protection_of(app) is not None:
+            raise ConfigurationError("This application is protected already.")
+        settled = {
+            path.rstrip("/") or "/": _declaration(value, f"mounts[{path!r}]") for path, value in (mounts or {}).items()
+        }
+        Protection(self, app, _declaration(docs, "docs"), settled, _declaration(default, "default")).install()
+
+    def plan(self, app: Any) -> Plan:
+        """What every route of a protected application needs: the object that is enforced.
+
+        Args:
+            app: an application given to `protect`.
+
+        Raises:
+            ConfigurationError: it is not protected, or a route is declared wrongly.
+        """
+        protection = protection_of(app)
+        if protection is None or protection.guard is not self:
+            raise ConfigurationError("This application is not protected; call guard.protect(app) first.")
+        return protection.compile()
+
+
+def _declaration(value: Any, where: str) -> Need | Public | None:
+    """What `docs=`, `mounts=` and `default=` take: the result of `requires`, `optional` or `public`."""
+    if isinstance(value, Depends):
+        value = value.dependency
+    if value is None or isinstance(value, Need | Public):
+        return value
+    raise ConfigurationError(f"{where} takes guard.requires(...) or guard.public(...), not a {type(value).__name__}.")
