@@ -11,13 +11,18 @@ from bailiwick.tokens import JWTVerifier
 
 from .accounts import Accounts, PasswordHasher
 from .admin import Admin
+from .attempts import Attempts, CountedAttempts
+from .authorize import AuthorizationEndpoint
 from .clients import ClientAuthenticator
+from .consent import Consents
+from .device import DeviceEndpoint
 from .grants import ClientCredentialsGrant, Grant, PasswordGrant, RefreshGrant
 from .ids import TokenBytes
 from .introspect import IntrospectionEndpoint
 from .issue import Issuer
 from .keys import SigningKeys
 from .metadata import metadata
+from .par import PushedRequestEndpoint
 from .revoke import RevocationEndpoint
 from .settings import Settings
 from .store import Store
@@ -40,6 +45,11 @@ class Authority:
         token: `POST /token`.
         revocation: `POST /revoke`.
         introspection: `POST /introspect`.
+        authorization: `GET|POST /authorize`.
+        pushed: `POST /par`.
+        device: `POST /device_authorization`, and the decisions of `/device`.
+        accounts: people who log in.
+        consents: what people let clients do, and take back.
         admin: an operator's acts.
     """
 
@@ -52,6 +62,11 @@ class Authority:
     token: TokenEndpoint
     revocation: RevocationEndpoint
     introspection: IntrospectionEndpoint
+    authorization: AuthorizationEndpoint
+    pushed: PushedRequestEndpoint
+    device: DeviceEndpoint
+    accounts: Accounts
+    consents: Consents
     admin: Admin
 
     @classmethod
@@ -64,6 +79,7 @@ class Authority:
         *,
         clock: Callable[[], float],
         token_bytes: TokenBytes,
+        attempts: Attempts | None = None,
     ) -> Authority:
         """Put an authority together.
 
@@ -74,6 +90,7 @@ class Authority:
             hasher: checks passwords.
             clock: tells seconds since the epoch.
             token_bytes: the source of randomness, `secrets.token_bytes` outside of tests.
+            attempts: counts wrong guesses; by default in this process's memory.
         """
         keys = SigningKeys(store, settings, clock=clock)
         verifier = JWTVerifier(
@@ -82,9 +99,12 @@ class Authority:
             audience=[resource.identifier for resource in settings.resources],
             now=clock,
         )
-        clients = ClientAuthenticator(store, hasher)
+        clients = ClientAuthenticator(store, hasher, settings)
+        accounts = Accounts(store, hasher)
+        consents = Consents(catalog, settings, store, token_bytes)
+        authorization = AuthorizationEndpoint(settings, store, consents, token_bytes)
         grants: list[Grant] = [
-            PasswordGrant(settings, Accounts(store, hasher)),
+            PasswordGrant(settings, accounts),
             ClientCredentialsGrant(settings),
             RefreshGrant(catalog, settings, store, token_bytes(32)),
         ]
@@ -99,6 +119,11 @@ class Authority:
             token=TokenEndpoint(clients, grants, issuer),
             revocation=RevocationEndpoint(settings, store, clients, verifier),
             introspection=IntrospectionEndpoint(catalog, settings, store, clients, verifier),
+            authorization=authorization,
+            pushed=PushedRequestEndpoint(settings, store, clients, authorization, token_bytes),
+            device=DeviceEndpoint(settings, store, clients, consents, attempts or CountedAttempts(), token_bytes),
+            accounts=accounts,
+            consents=consents,
             admin=Admin(catalog, settings, store, hasher, token_bytes=token_bytes, clock=clock),
         )
 

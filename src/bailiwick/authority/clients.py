@@ -9,8 +9,10 @@ from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
 from .accounts import PasswordHasher, Verdict
+from .assertion import ClientAssertions
 from .records import Client, ClientAuth
 from .request import Presented
+from .settings import Settings
 from .store import Store
 
 __all__ = ["ClientAuthenticator", "digest_secret", "is_strong_secret"]
@@ -39,17 +41,21 @@ class ClientAuthenticator:
     Args:
         store: where clients are kept.
         hasher: checks secrets that people chose.
+        settings: the issuer that assertions are meant for, and whether certificates are believed.
     """
 
-    def __init__(self, store: Store, hasher: PasswordHasher) -> None:
+    def __init__(self, store: Store, hasher: PasswordHasher, settings: Settings) -> None:
         self._store = store
         self._hasher = hasher
+        self._assertions = ClientAssertions(settings, store)
+        self._trusts_certificates = settings.client_certificates
 
-    async def authenticate(self, presented: Presented) -> Client:
+    async def authenticate(self, presented: Presented, *, now: float) -> Client:
         """Check what a client shows.
 
         Args:
-            presented: its name and, if it has one, its secret.
+            presented: its name, and its secret, assertion or certificate if it has one.
+            now: seconds since the epoch.
 
         Returns:
             The client; a public one is only as sure as its name (RFC 6749 section 2.1).
@@ -58,7 +64,7 @@ class ClientAuthenticator:
             Refused: invalid_client (BW401), with status 401.
         """
         client = await self._store.client(presented.client)
-        proven = await self._proves(client, presented)
+        proven = await self._proves(client, presented, now)
         if client is None or not proven or client.disabled_at is not None:
             raise Refused(
                 "invalid_client",
@@ -69,10 +75,17 @@ class ClientAuthenticator:
             )
         return client
 
-    async def _proves(self, client: Client | None, presented: Presented) -> bool:
+    async def _proves(self, client: Client | None, presented: Presented, now: float) -> bool:
+        # Each client has one method, and showing something else besides is no proof: RFC 6749 section 2.3.
         if client is not None and client.auth is ClientAuth.NONE:
             # A public client that shows a secret believes that it is another one.
-            return presented.secret is None
+            return presented.secret is None and presented.assertion is None
+        if client is not None and client.auth is ClientAuth.PRIVATE_KEY_JWT:
+            return presented.assertion is not None and await self._assertions.prove(client, presented.assertion, now)
+        if client is not None and client.auth is ClientAuth.TLS:
+            shown = presented.certificate if self._trusts_certificates else None
+            alone = presented.secret is None and presented.assertion is None
+            return alone and shown is not None and shown.says(client.tls)
         if presented.secret is None:
             return False
         kept = client.secret if client is not None and client.secret is not None else _NOBODY
@@ -88,4 +101,6 @@ def _reason(client: Client | None, presented: Presented) -> str:
         return "disabled"
     if client.auth is ClientAuth.NONE:
         return "public, but showed a secret"
+    if client.auth is not ClientAuth.SECRET:
+        return f"did not prove itself by {client.auth.value}"
     return "showed no secret" if presented.secret is None else "showed a wrong secret"

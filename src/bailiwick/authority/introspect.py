@@ -57,7 +57,7 @@ class IntrospectionEndpoint:
             Refused: the client is unknown or public (401), or may not introspect (403).
             StoreError: the store cannot answer.
         """
-        client = await self._clients.authenticate(request.presented)
+        client = await self._clients.authenticate(request.presented, now=now)
         if client.public:
             # Section 2.1: without authentication anybody could try tokens out.
             raise Refused("invalid_client", "Only a client with a secret may introspect.", status=401, id="BW401")

@@ -74,6 +74,8 @@ class ClientAuth(Enum):
 
     NONE = "none"
     SECRET = "client_secret"  # noqa: S105 - a name: by Basic or in the body, one of them at a time
+    PRIVATE_KEY_JWT = "private_key_jwt"  # signs an assertion with its own key (RFC 7523 section 2.2)
+    TLS = "tls_client_auth"  # shows a certificate to the proxy in front (RFC 8705 section 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,12 @@ class Client:
         created_at: seconds since the epoch.
         disabled_at: seconds since the epoch, None while it may act.
         version: counts the changes, so that two operators cannot overwrite each other.
+        required: scopes of its ceiling that it is of no use without; a person cannot untick them.
+        jwks: its public keys as a JWK set in JSON, where it signs assertions; "" otherwise.
+        tls: what its certificate must say, as `subject_dn=...`, `san_dns=...`, `san_uri=...`, `san_ip=...`,
+            `san_email=...` or `x5t#S256=...`; "" where it shows none.
+        registered: it registered itself (RFC 7591), so that nobody vouches for what it says.
+        registration: digest of the token by which it manages its own registration (RFC 7592), None if it has none.
     """
 
     id: str
@@ -135,6 +143,11 @@ class Client:
     introspects: frozenset[str] = frozenset()
     disabled_at: float | None = None
     version: int = 1
+    required: ScopeSet = field(default_factory=ScopeSet)
+    jwks: str = field(default="", repr=False)
+    tls: str = ""
+    registered: bool = False
+    registration: str | None = field(default=None, repr=False)
 
     @property
     def public(self) -> bool:

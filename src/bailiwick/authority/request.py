@@ -13,15 +13,20 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from bailiwick.errors import InvalidScope, Refused
+from bailiwick.errors import InvalidScope, InvalidToken, Refused
 from bailiwick.scopes import ScopeSet
+from bailiwick.tokens.jws import read as read_jws
+from bailiwick.tokens.jws import read_claims
 
 from .records import GrantType, Origin
 
 __all__ = [
+    "ASSERTION_TYPE",
+    "Certificate",
     "ClientAsked",
     "CodeAsked",
     "DeviceAsked",
+    "ExchangeAsked",
     "Form",
     "IntrospectionRequest",
     "PasswordAsked",
@@ -43,6 +48,9 @@ MAX_NAME: Final = 128
 REPEATABLE: Final = frozenset({"resource", "audience"})
 
 _PLUS: Final = b"+"
+
+# RFC 7523 section 2.2: the one type of assertion by which a client can say who it is.
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def wire_text(text: str) -> str:
@@ -167,6 +175,26 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a client's TLS certificate says, as verified by the proxy in front (RFC 8705 section 2.1).
+
+    Args:
+        subject_dn: the subject's distinguished name, in the form of RFC 4514.
+        san: the alternative names, each as `san_dns=...`, `san_uri=...`, `san_ip=...` or `san_email=...`.
+        thumbprint: SHA-256 of the certificate's DER in base64url, as `x5t#S256` has it; "" if unknown.
+    """
+
+    subject_dn: str = ""
+    san: frozenset[str] = frozenset()
+    thumbprint: str = ""
+
+    def says(self, wanted: str) -> bool:
+        """Whether it says what a client's record asks for, compared as text."""
+        said = {*self.san, f"subject_dn={self.subject_dn}", f"x5t#S256={self.thumbprint}"}
+        return wanted.partition("=")[2] != "" and wanted in said
+
+
+@dataclass(frozen=True, slots=True)
 class Presented:
     """How a client says who it is.
 
@@ -174,36 +202,46 @@ class Presented:
         client: the client id that it names.
         secret: its secret, None if it showed none.
         basic: it came in an `Authorization: Basic` header, so that a failure is answered with a challenge.
+        assertion: a JWT that it signed (RFC 7523 section 2.2), None if it showed none.
+        certificate: of its TLS connection, None where it has none or no proxy tells of it.
     """
 
     client: str
     secret: str | None = field(default=None, repr=False)
     basic: bool = False
+    assertion: str | None = field(default=None, repr=False)
+    certificate: Certificate | None = None
 
     @classmethod
-    def read(cls, form: Form, authorization: Sequence[str] = ()) -> Presented:
+    def read(cls, form: Form, authorization: Sequence[str] = (), certificate: Certificate | None = None) -> Presented:
         """Find the client's credentials: in the header or in the body, never in both.
 
         Args:
             form: the request's parameters.
             authorization: the values of every `Authorization` header field.
+            certificate: of the TLS connection, where a trusted proxy tells of one.
 
         Raises:
             Refused: invalid_request for two methods at once; invalid_client where none can be read.
         """
         if len(authorization) > 1:
             raise _malformed("The Authorization header is repeated.")
-        in_body, secret = form.get("client_id"), form.get("client_secret")
+        in_body, secret, assertion = form.get("client_id"), form.get("client_secret"), form.get("client_assertion")
+        # RFC 6749 section 2.3: "The client MUST NOT use more than one authentication method in each request."
+        if sum((bool(authorization), secret is not None, assertion is not None)) > 1:
+            raise _malformed("The client authenticates in two ways at once.")
+        if assertion is not None:
+            if form.get("client_assertion_type") != ASSERTION_TYPE:
+                raise _malformed("The client_assertion_type is not supported.")
+            return cls(in_body or _subject_of(assertion), assertion=assertion, certificate=certificate)
         if not authorization:
             if in_body is None:
                 raise Refused("invalid_client", "The client did not say who it is.", status=401, id="BW401")
-            return cls(in_body, secret)
+            return cls(in_body, secret, certificate=certificate)
         client, basic_secret = _read_basic(authorization[0])
-        if secret is not None:
-            raise _malformed("The client authenticates in two ways at once.")
         if in_body is not None and in_body != client:
             raise _malformed("The client gives two different names for itself.")
-        return cls(client, basic_secret or None, basic=True)
+        return cls(client, basic_secret or None, basic=True, certificate=certificate)
 
 
 def _read_basic(header: str) -> tuple[str, str]:
@@ -223,6 +261,17 @@ def _read_basic(header: str) -> tuple[str, str]:
         return tuple(unquote_to_bytes(half.replace(_PLUS, b" ")).decode("utf-8") for half in (client, secret))  # type: ignore[return-value]
     except UnicodeDecodeError as bad:
         raise refusal from bad
+
+
+def _subject_of(assertion: str) -> str:
+    """Whom an assertion names, not yet believed: it only tells with whose keys it is to be verified."""
+    try:
+        named = read_claims(read_jws(assertion).payload).get("sub")
+    except InvalidToken:
+        named = None
+    if not isinstance(named, str) or not named:
+        raise Refused("invalid_client", "The client's assertion cannot be read.", status=401, id="BW401")
+    return named
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +310,19 @@ class DeviceAsked:
     code: str = field(repr=False)
 
 
-Asked = PasswordAsked | ClientAsked | RefreshAsked | CodeAsked | DeviceAsked
+@dataclass(frozen=True, slots=True)
+class ExchangeAsked:
+    """`grant_type=urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693 section 2.1)."""
+
+    subject_token: str = field(repr=False)
+    subject_type: str
+    actor_token: str | None = field(repr=False)
+    actor_type: str | None
+    requested_type: str | None
+    audience: tuple[str, ...]
+
+
+Asked = PasswordAsked | ClientAsked | RefreshAsked | CodeAsked | DeviceAsked | ExchangeAsked
 
 # What each grant type needs of the form. A type that is not here does not exist.
 _READERS: Final[Mapping[GrantType, Callable[[Form], Asked]]] = {
@@ -272,6 +333,14 @@ _READERS: Final[Mapping[GrantType, Callable[[Form], Asked]]] = {
         form.need("code"), form.get("code_verifier"), form.get("redirect_uri")
     ),
     GrantType.DEVICE_CODE: lambda form: DeviceAsked(form.need("device_code")),
+    GrantType.TOKEN_EXCHANGE: lambda form: ExchangeAsked(
+        form.need("subject_token"),
+        form.need("subject_token_type"),
+        form.get("actor_token"),
+        form.get("actor_token_type"),
+        form.get("requested_token_type"),
+        form.all("audience"),
+    ),
 }
 
 
@@ -302,6 +371,7 @@ class TokenRequest:
         *,
         authorization: Sequence[str] = (),
         origin: Origin | None = None,
+        certificate: Certificate | None = None,
     ) -> TokenRequest:
         """Read a form.
 
@@ -309,12 +379,13 @@ class TokenRequest:
             pairs: names and values, as `read_form` gives them.
             authorization: the values of every `Authorization` header field.
             origin: from where the request came.
+            certificate: of the TLS connection, where a trusted proxy tells of one.
 
         Raises:
             Refused: invalid_request, invalid_client, invalid_scope, invalid_target or unsupported_grant_type.
         """
         form = Form(pairs)
-        presented = Presented.read(form, authorization)
+        presented = Presented.read(form, authorization, certificate)
         named = form.need("grant_type")
         try:
             grant = GrantType(named)
@@ -347,6 +418,7 @@ class RevocationRequest:
         *,
         authorization: Sequence[str] = (),
         origin: Origin | None = None,
+        certificate: Certificate | None = None,
     ) -> RevocationRequest:
         """Read a form; arguments as for `TokenRequest.read`.
 
@@ -354,7 +426,7 @@ class RevocationRequest:
             Refused: invalid_request or invalid_client.
         """
         form = Form(pairs)
-        return cls(Presented.read(form, authorization), form.need("token"), origin or Origin())
+        return cls(Presented.read(form, authorization, certificate), form.need("token"), origin or Origin())
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +450,7 @@ class IntrospectionRequest:
         *,
         authorization: Sequence[str] = (),
         origin: Origin | None = None,
+        certificate: Certificate | None = None,
     ) -> IntrospectionRequest:
         """Read a form; arguments as for `TokenRequest.read`.
 
@@ -385,4 +458,4 @@ class IntrospectionRequest:
             Refused: invalid_request or invalid_client.
         """
         form = Form(pairs)
-        return cls(Presented.read(form, authorization), form.need("token"), origin or Origin())
+        return cls(Presented.read(form, authorization, certificate), form.need("token"), origin or Origin())

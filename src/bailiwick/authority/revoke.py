@@ -45,7 +45,7 @@ class RevocationEndpoint:
             Refused: the client is unknown, or the token is another client's.
             StoreError: the store cannot answer, so nothing is known to be revoked.
         """
-        client = await self._clients.authenticate(request.presented)
+        client = await self._clients.authenticate(request.presented, now=now)
         if opaque.is_well_formed(request.token):
             await self._revoke_refresh_token(request, client, now)
         elif request.token.count(".") == 2:

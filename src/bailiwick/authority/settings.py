@@ -11,14 +11,18 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bailiwick.errors import ConfigurationError
+from bailiwick.scopes import ScopeSet
 
-from .records import Resource
+from .records import GrantType, Resource
 
-__all__ = ["BALANCED", "STRICT", "Lifetimes", "Settings"]
+__all__ = ["BALANCED", "STRICT", "Lifetimes", "Registration", "Settings"]
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+
+# The grants in which a person decides.
+REGISTRABLE: Final = (GrantType.AUTHORIZATION_CODE, GrantType.REFRESH_TOKEN, GrantType.DEVICE_CODE)
 
 # Seconds that a line of the revocation feed outlives the last token that it is about, for clocks that
 # differ: twice the leeway that verifiers allow.
@@ -38,6 +42,9 @@ class Lifetimes:
         device: a device code and its user code (RFC 8628 section 6.1).
         device_interval: between two polls of a device (RFC 8628 section 3.2: 5 where nothing is said).
         pushed: a pushed authorization request (RFC 9126 section 2.2: 5 to 600).
+        assertion: the furthest end of a client's signed assertion (RFC 7523 section 3), and so how long its
+            `jti` is remembered.
+        unused_client: a client that registered itself and that nobody ever let do anything.
         key_pending: how long a new signing key is published before it signs.
         key_active: how long it signs.
         journal: how long lines of the journal are kept.
@@ -50,7 +57,9 @@ class Lifetimes:
     code: int = MINUTE
     device: int = 10 * MINUTE
     device_interval: int = 5
-    pushed: int = 90
+    pushed: int = MINUTE
+    assertion: int = HOUR
+    unused_client: int = 7 * DAY
     key_pending: int = DAY
     key_active: int = 90 * DAY
     journal: int = 400 * DAY
@@ -64,6 +73,8 @@ class Lifetimes:
             raise ConfigurationError(
                 "refresh_grace above 300 seconds would let a stolen refresh token pass for a retry."
             )
+        if not 5 <= self.pushed <= 10 * MINUTE:
+            raise ConfigurationError("pushed is between 5 and 600 seconds (RFC 9126 section 2.2).")
         if self.code > 10 * MINUTE:
             raise ConfigurationError("code above 600 seconds is forbidden by RFC 6749 section 4.1.2.")
 
@@ -118,6 +129,42 @@ def _is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Registration:
+    """Who may register clients, and what such a client may ever get (RFC 7591).
+
+    Args:
+        ceiling: the scopes that a registered client can have, wildcards allowed.
+        default: the scopes that it has if it registers without naming any; None: all of the ceiling.
+        initial_tokens: SHA-256 digests of initial access tokens (section 3); empty: anybody may register.
+        quota: how many registered clients may exist that nobody has let do anything yet.
+        grants: the grant types that it may have, by their wire names.
+        share_public: public clients with the same metadata are one client, which nobody can change or delete
+            afterwards: a program that registers at every start then adds one row and not a thousand.
+    """
+
+    ceiling: ScopeSet
+    default: ScopeSet | None = None
+    initial_tokens: tuple[str, ...] = field(default=(), repr=False)
+    quota: int = 100
+    grants: tuple[str, ...] = (
+        GrantType.AUTHORIZATION_CODE.value,
+        GrantType.REFRESH_TOKEN.value,
+        GrantType.DEVICE_CODE.value,
+    )
+    share_public: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.ceiling:
+            raise ConfigurationError("Registration needs a ceiling of at least one scope.", id="BW103")
+        # Without a person in front nobody consents; such clients are the operator's to make.
+        unfit = set(self.grants) - {one.value for one in REGISTRABLE}
+        if unfit or not self.grants:
+            raise ConfigurationError(f"Registered clients may not use {', '.join(sorted(unfit)) or 'no grant at all'}.")
+        if self.quota < 1:
+            raise ConfigurationError("The quota of registrations must be at least 1.")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What one authority is told when it is made.
 
@@ -128,6 +175,9 @@ class Settings:
         lifetimes: how long things last.
         signing_algorithm: of access tokens: ES256, RS256, EdDSA, or HS256 where one process issues and verifies.
         issue_wildcards: put wildcards into tokens instead of what they stand for (scope rule 8).
+        require_pushed: refuse authorization requests that were not pushed (RFC 9126 section 5).
+        client_certificates: a proxy in front verifies clients' certificates and is trusted to say so (RFC 8705).
+        registration: who may register clients; None: nobody.
         password_min_length: characters that a new password must have (NIST SP 800-63B section 5.1.1.2 says 8).
 
     Raises:
@@ -141,6 +191,9 @@ class Settings:
     signing_algorithm: str = "ES256"
     issue_wildcards: bool = False
     password_min_length: int = 8
+    require_pushed: bool = False
+    client_certificates: bool = False
+    registration: Registration | None = None
 
     def __post_init__(self) -> None:
         check_issuer(self.issuer)

@@ -46,7 +46,7 @@ class TokenEndpoint:
             Unavailable: too many password checks are waiting.
             StoreError: the store cannot answer.
         """
-        client = await self._clients.authenticate(request.presented)
+        client = await self._clients.authenticate(request.presented, now=now)
         grant = self._grant_for(request, client)
         permit = await grant.prove(request, client, now)
         return await self._issuer.issue(client, permit, request.scope, origin=request.origin, now=now)

@@ -150,9 +150,9 @@ class _Keeper:
                 known = await self._create(client, secret) or known
         if secret and SERVICE in have:
             known = secret
-            authenticator = ClientAuthenticator(self._authority.store, self._hasher)
+            authenticator = ClientAuthenticator(self._authority.store, self._hasher, self._authority.settings)
             try:
-                await authenticator.authenticate(Presented(SERVICE, secret))
+                await authenticator.authenticate(Presented(SERVICE, secret), now=self._authority.clock())
             except Refused:
                 await self._admin.set_client_secret(SERVICE, secret)
         return known

@@ -853,6 +853,11 @@ def _values(record: Client | Account | RoleRecord) -> tuple[Table, dict[str, Any
                 "created_at": record.created_at,
                 "disabled_at": record.disabled_at,
                 "version": record.version,
+                "required_scopes": str(record.required),
+                "jwks": record.jwks,
+                "tls": record.tls,
+                "registered": record.registered,
+                "registration": record.registration,
             }
         case Account():
             return t.account, {
@@ -884,6 +889,11 @@ def _client(row: Row[Any]) -> Client:
         introspects=frozenset(json.loads(row.introspects)),
         disabled_at=row.disabled_at,
         version=row.version,
+        required=ScopeSet.parse(row.required_scopes),
+        jwks=row.jwks,
+        tls=row.tls,
+        registered=row.registered,
+        registration=row.registration,
     )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 __all__ = [
@@ -66,6 +67,12 @@ client = Table(
     Column("created_at", Double, nullable=False),
     Column("disabled_at", Double),
     Column("version", Integer, nullable=False),
+    # Since 0002; the defaults are for rows, and programs, of 0001.
+    Column("required_scopes", Text, nullable=False, server_default=""),
+    Column("jwks", Text, nullable=False, server_default=""),
+    Column("tls", Text, nullable=False, server_default=""),
+    Column("registered", Boolean, nullable=False, server_default=false()),
+    Column("registration", Text),
 )
 
 account = Table(

@@ -1,0 +1,583 @@
+"""The authorization endpoint: every step that a request goes through, in order.
+
+The outcome is a value that the web room turns into a page or a redirect. Whether a redirect may
+happen at all is settled first: until the client and its redirect URI are known to belong together,
+what is wrong is shown to the person in front and never sent anywhere (RFC 6749 section 4.1.2.1,
+CVE-2025-4143, CVE-2026-54072).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from bailiwick.errors import InvalidScope, Refused
+from bailiwick.scopes import ScopeSet
+from bailiwick.tokens import opaque
+
+from . import pkce, redirects
+from .consent import Agenda, Consents, Decision, LoggedIn, must_always_ask
+from .ids import TokenBytes, mint_family
+from .records import Account, Authorization, Client, Code, Event, GrantType, Origin, Resource
+from .request import Form, wire_text
+from .settings import Settings
+from .store import Store
+
+__all__ = [
+    "REQUEST_URI",
+    "AuthorizationEndpoint",
+    "AuthorizationRequest",
+    "NeedsConsent",
+    "NeedsLogin",
+    "Outcome",
+    "Redirect",
+    "ResponseMode",
+    "ShowError",
+]
+
+# RFC 9126 section 2.2 suggests this form; the reference behind it is 256 random bits.
+REQUEST_URI: Final = "urn:ietf:params:oauth:request_uri:"
+
+# What a client may want to have back; larger ones make the address too long for some browser or proxy.
+MAX_STATE: Final = 2048
+MAX_NONCE: Final = 2048
+MAX_HINT: Final = 256
+# A thousand years in seconds: more digits are no number of seconds.
+MAX_AGE_DIGITS: Final = 11
+
+# OpenID Connect Core section 3.1.2.1. To select an account is to log in again, as somebody else perhaps.
+_PROMPTS: Final = {"none": "none", "login": "login", "select_account": "login", "consent": "consent"}
+
+
+class ResponseMode(Enum):
+    """How the answer travels through the browser; never in a fragment, which scripts and referrers see."""
+
+    QUERY = "query"
+    FORM_POST = "form_post"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """An authorization request that was checked, waiting for a person.
+
+    It goes through the browser while the person logs in and decides, sealed by the web room; so it is
+    small, plain and checked again when it comes back.
+
+    Args:
+        client: the client's id.
+        redirect: where the answer goes, as it stood in the request.
+        redirect_given: whether the request named it, so that redemption must too (RFC 6749 section 4.1.3).
+        mode: how the answer travels.
+        state: the client's own, given back as it came; None if it sent none.
+        challenge: the PKCE S256 challenge.
+        scope: what was asked for; None for the client's default.
+        resource: the identifier of the API that is meant.
+        prompt: of "none", "login" and "consent".
+        max_age: seconds for which an earlier login is good enough; None for however long a session lasts.
+        hint: the name that the person will probably log in with; "" if the client knows none. Not to be trusted.
+        asked_at: when the request came, seconds since the epoch: a later login is a fresh one.
+    """
+
+    client: str
+    redirect: str
+    redirect_given: bool
+    mode: ResponseMode
+    state: str | None = field(repr=False)
+    challenge: str
+    scope: ScopeSet | None
+    resource: str
+    prompt: frozenset[str]
+    max_age: int | None
+    hint: str
+    asked_at: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The request as JSON has it, for sealing."""
+        return {
+            "client": self.client,
+            "redirect": self.redirect,
+            "redirect_given": self.redirect_given,
+            "mode": self.mode.value,
+            "state": self.state,
+            "challenge": self.challenge,
+            "scope": None if self.scope is None else str(self.scope),
+            "resource": self.resource,
+            "prompt": sorted(self.prompt),
+            "max_age": self.max_age,
+            "hint": self.hint,
+            "asked_at": self.asked_at,
+        }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> AuthorizationRequest:
+        """Read what `to_dict` wrote.
+
+        Args:
+            kept: its members; others are an error, as from another version.
+
+        Raises:
+            Refused: invalid_request, if it is anything else.
+        """
+        try:
+            texts = [kept[name] for name in ("client", "redirect", "challenge", "resource", "hint")]
+            state, scope, max_age, asked_at = kept["state"], kept["scope"], kept["max_age"], kept["asked_at"]
+            right = (
+                len(kept) == len(cls.__slots__)
+                and all(isinstance(text, str) for text in texts)
+                and (state is None or isinstance(state, str))
+                and isinstance(kept["redirect_given"], bool)
+                and (max_age is None or (type(max_age) is int and max_age >= 0))
+                and type(asked_at) in (int, float)
+                and math.isfinite(asked_at)
+                and set(kept["prompt"]) <= set(_PROMPTS.values())
+            )
+            if not right:
+                raise ValueError  # noqa: TRY301 - one answer for whatever is wrong
+            client, redirect, challenge, resource, hint = texts
+            return cls(
+                client,
+                redirect,
+                kept["redirect_given"],
+                ResponseMode(kept["mode"]),
+                state,
+                pkce.check_challenge(challenge, pkce.METHOD),
+                None if scope is None else ScopeSet.parse(scope),
+                resource,
+                frozenset(kept["prompt"]),
+                max_age,
+                hint,
+                asked_at,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidScope) as bad:
+            raise Refused("invalid_request", "The pending request cannot be read; start again.", id="BW400") from bad
+
+
+@dataclass(frozen=True, slots=True)
+class ShowError:
+    """Tell the person in front, and send nobody anywhere.
+
+    Args:
+        code: the error word.
+        description: one sentence.
+        id: the stable id.
+        detail: for the log.
+        status: HTTP status.
+    """
+
+    code: str
+    description: str
+    id: str
+    detail: str
+    status: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Send the browser back to the client, with a code or an error.
+
+    Args:
+        uri: the client's redirect URI.
+        params: what it is told; `iss` is always among it (RFC 9207).
+        mode: in the query by 303, or by a form that posts itself.
+    """
+
+    uri: str
+    params: tuple[tuple[str, str], ...] = field(repr=False)
+    mode: ResponseMode = ResponseMode.QUERY
+
+    @property
+    def location(self) -> str:
+        """The whole address, for the query mode; the URI's own query is kept (RFC 6749 section 3.1.2)."""
+        return f"{self.uri}{'&' if '?' in self.uri else '?'}{urlencode(self.params)}"
+
+    @property
+    def error(self) -> str | None:
+        """The error word, None where a code is sent."""
+        return dict(self.params).get("error")
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsLogin:
+    """The person has to log in, and `resume` goes on from there.
+
+    Args:
+        request: what waits.
+        client: who asks, for the page.
+        fresh: the person has a session, but has to prove again who they are.
+    """
+
+    request: AuthorizationRequest
+    client: Client
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsConsent:
+    """The person has to decide, and `decide` goes on from there.
+
+    Args:
+        request: what waits.
+        client: who asks.
+        account: who is asked.
+        resource: the API that is meant.
+        agenda: the questions, and what needs none.
+    """
+
+    request: AuthorizationRequest
+    client: Client
+    account: Account
+    resource: Resource
+    agenda: Agenda
+
+
+Outcome = ShowError | Redirect | NeedsLogin | NeedsConsent
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipient:
+    """Where an answer may be sent: a client, and a redirect URI that is one of its own."""
+
+    client: Client
+    uri: str
+    given: bool
+    mode: ResponseMode = ResponseMode.QUERY
+    state: str | None = field(default=None, repr=False)
+
+
+class AuthorizationEndpoint:
+    """`GET|POST /authorize` (RFC 6749 section 4.1, RFC 9700 section 2.1).
+
+    Args:
+        settings: the issuer, resources and lifetimes.
+        store: clients, people, codes.
+        consents: what to ask.
+        token_bytes: the source of randomness.
+    """
+
+    def __init__(self, settings: Settings, store: Store, consents: Consents, token_bytes: TokenBytes) -> None:
+        self._settings = settings
+        self._store = store
+        self._consents = consents
+        self._token_bytes = token_bytes
+
+    async def begin(
+        self, pairs: Iterable[tuple[str, str]], session: LoggedIn | None, *, origin: Origin, now: float
+    ) -> Outcome:
+        """Answer a request as it came from a client.
+
+        Args:
+            pairs: names and values of the query or the form.
+            session: who is logged in at this browser; None if nobody is.
+            origin: from where, for the journal.
+            now: seconds since the epoch.
+
+        Raises:
+            StoreError: the store cannot answer.
+        """
+        given = list(pairs)
+        try:
+            pushed = any(name == "request_uri" for name, _ in given)
+            if pushed:
+                given = await self._pushed(given, now)
+            recipient = await self._recipient(given)
+        except Refused as why:
+            return _shown(why)
+        try:
+            self._check_pushed(pushed)
+            request = self._read(given, recipient, now)
+        except Refused as why:
+            return self._sent_back(recipient, why)
+        return await self._proceed(request, session, None, origin, now)
+
+    async def resume(
+        self, request: AuthorizationRequest, session: LoggedIn | None, *, origin: Origin, now: float
+    ) -> Outcome:
+        """Go on with a request after somebody logged in; arguments as for `begin`."""
+        return await self._proceed(request, session, None, origin, now)
+
+    async def decide(
+        self,
+        request: AuthorizationRequest,
+        session: LoggedIn | None,
+        decision: Decision,
+        *,
+        origin: Origin,
+        now: float,
+    ) -> Outcome:
+        """Go on with a request after the person decided.
+
+        Every step is taken again: between page and answer a role, a client or a session may have gone.
+
+        Args:
+            request: what waited.
+            session: who is logged in at this browser.
+            decision: what they answered.
+            origin: from where, for the journal.
+            now: seconds since the epoch.
+        """
+        return await self._proceed(request, session, decision, origin, now)
+
+    async def check(self, pairs: Sequence[tuple[str, str]], now: float) -> AuthorizationRequest:
+        """Check a request without answering it, as when it is pushed (RFC 9126 section 2.1).
+
+        Raises:
+            Refused: what would be shown, or sent back.
+        """
+        return self._read(pairs, await self._recipient(pairs), now)
+
+    # -- who is asking, and where may the answer go ------------------------------------------------
+
+    async def _pushed(self, pairs: Sequence[tuple[str, str]], now: float) -> list[tuple[str, str]]:
+        """The parameters behind a `request_uri`, which nothing in the browser's address adds to."""
+        client, uri = _single(pairs, "client_id"), _single(pairs, "request_uri")
+        reference = (uri or "").removeprefix(REQUEST_URI)
+        unknown = Refused("invalid_request_uri", "The request_uri is unknown, used or expired.", id="BW400")
+        if client is None or uri is None or not uri.startswith(REQUEST_URI):
+            raise unknown
+        if not opaque.is_well_formed(reference, opaque.Kind.REQUEST):
+            raise unknown
+        digest = opaque.digest(reference)
+        found = await self._store.pushed_request(digest, now)
+        # Another client's request is not used up by whoever only saw its reference.
+        if found is None or found.client != client or not await self._store.spend_pushed_request(digest):
+            raise unknown
+        return list(found.parameters)
+
+    async def _recipient(self, pairs: Sequence[tuple[str, str]]) -> _Recipient:
+        named, uri = _single(pairs, "client_id"), _single(pairs, "redirect_uri")
+        if named is None:
+            raise Refused("invalid_request", "The request names no client.", id="BW418")
+        client = await self._store.client(named) if "\0" not in named and len(named) <= MAX_HINT else None
+        if client is None or client.disabled_at is not None:
+            raise Refused("invalid_client", "The client is unknown.", id="BW418", detail=f"client {named[:80]!a}")
+        if uri is None:
+            # RFC 6749 section 3.1.2.3: with several registered, the request has to say which.
+            if len(client.redirects) != 1:
+                raise Refused("invalid_request", "The request names no redirect_uri.", id="BW418")
+            uri, given = client.redirects[0], False
+        else:
+            given = True
+        if not redirects.match(client.redirects, uri):
+            raise Refused(
+                "invalid_request",
+                "The redirect_uri is not registered for this client.",
+                id="BW418",
+                detail=f"client {client.id}: redirect_uri {uri[:200]!a}",
+            )
+        return _Recipient(client, uri, given, _mode_of(pairs) or ResponseMode.QUERY, _state_of(pairs))
+
+    # -- what is asked -----------------------------------------------------------------------------
+
+    def _read(self, pairs: Sequence[tuple[str, str]], to: _Recipient, now: float) -> AuthorizationRequest:
+        form = Form(pairs)
+        self._check_type(form, to.client)
+        if _mode_of(pairs) is None:
+            raise Refused("invalid_request", "The response_mode must be query or form_post.", id="BW400")
+        _check_echoes(form)
+        challenge = pkce.check_challenge(form.get("code_challenge"), form.get("code_challenge_method"))
+        resource = self._resource(form.resource())
+        scope = form.scope()
+        self._consents.check(to.client, resource, scope)
+        hint = form.get("login_hint") or ""
+        return AuthorizationRequest(
+            client=to.client.id,
+            redirect=to.uri,
+            redirect_given=to.given,
+            mode=to.mode,
+            state=to.state,
+            challenge=challenge,
+            scope=scope,
+            resource=resource.identifier,
+            prompt=_prompt(form),
+            max_age=_max_age(form),
+            hint=hint if len(hint) <= MAX_HINT and hint.isprintable() else "",
+            asked_at=now,
+        )
+
+    def _check_pushed(self, pushed: bool) -> None:
+        if self._settings.require_pushed and not pushed:
+            raise Refused("invalid_request", "The request must be pushed first (RFC 9126).", id="BW400")
+
+    def _check_type(self, form: Form, client: Client) -> None:
+        if form.get("request") is not None:
+            raise Refused("request_not_supported", "Request objects are not supported.", id="BW400")
+        if form.need("response_type") != "code":
+            # Tokens in the browser's address leak (RFC 9700 section 2.1.2); OpenID's id_token is not made here.
+            raise Refused("unsupported_response_type", "The response_type must be code.", id="BW400")
+        if GrantType.AUTHORIZATION_CODE not in client.grants:
+            raise Refused("unauthorized_client", "The client may not use this grant.", id="BW403")
+
+    def _resource(self, identifier: str | None) -> Resource:
+        found = self._settings.default_resource if identifier is None else self._settings.resource(identifier)
+        if found is None:
+            raise Refused("invalid_target", "The requested resource is unknown.", id="BW410")
+        return found
+
+    # -- what the person in front says ---------------------------------------------------------------
+
+    async def _proceed(
+        self,
+        request: AuthorizationRequest,
+        session: LoggedIn | None,
+        decision: Decision | None,
+        origin: Origin,
+        now: float,
+    ) -> Outcome:
+        client = await self._store.client(request.client)
+        if client is None or client.disabled_at is not None or not redirects.match(client.redirects, request.redirect):
+            return _shown(Refused("invalid_client", "The client is unknown.", id="BW418"))
+        to = _Recipient(client, request.redirect, request.redirect_given, request.mode, request.state)
+        silent = "none" in request.prompt
+        try:
+            if session is None or not _recent_enough(request, session, now):
+                if silent:
+                    raise _would_ask("login_required")
+                return NeedsLogin(request, client, fresh=session is not None)
+            standing = await self._store.standing(session.subject)
+            if standing is None or standing.account.disabled_at is not None:
+                if silent:
+                    raise _would_ask("login_required")
+                return NeedsLogin(request, client)
+            resource = self._resource(request.resource)
+            unsure = must_always_ask(client, request.redirect)
+            again = unsure or "consent" in request.prompt
+            agenda = await self._consents.agenda(client, standing, resource, request.scope, again=again)
+            if decision is None and agenda.questions:
+                if silent:
+                    raise _would_ask("interaction_required" if unsure else "consent_required")
+                return NeedsConsent(request, client, standing.account, resource, agenda)
+            if decision is None:
+                scopes, via = agenda.settled, "first party"
+            else:
+                scopes, via = self._consents.choose(agenda, decision), "consent"
+            authorization = await self._consents.grant(
+                client, session.subject, resource, scopes, via=via, origin=origin, now=now
+            )
+            return await self._code(request, to, session, authorization, scopes, origin, now)
+        except Refused as why:
+            return self._sent_back(to, why)
+
+    async def _code(
+        self,
+        request: AuthorizationRequest,
+        to: _Recipient,
+        session: LoggedIn,
+        authorization: Authorization,
+        scopes: ScopeSet,
+        origin: Origin,
+        now: float,
+    ) -> Redirect:
+        code = opaque.mint(self._token_bytes, opaque.Kind.CODE)
+        family = mint_family(self._token_bytes)
+        await self._store.record(
+            Event(
+                now,
+                "code.issued",
+                actor=session.subject,
+                subject=session.subject,
+                client=to.client.id,
+                object=authorization.id,
+                detail=str(scopes),
+                origin=origin,
+            )
+        )
+        await self._store.add_code(
+            Code(
+                digest=opaque.digest(code),
+                authorization=authorization.id,
+                subject=session.subject,
+                client=to.client.id,
+                resource=request.resource,
+                redirect=request.redirect,
+                redirect_given=request.redirect_given,
+                challenge=request.challenge,
+                scopes=scopes,
+                authenticated_at=session.authenticated_at,
+                issued_at=now,
+                expires_at=now + self._settings.lifetimes.code,
+                family=family,
+            )
+        )
+        return self._answer(to, ("code", code))
+
+    # -- the way back --------------------------------------------------------------------------------
+
+    def _sent_back(self, to: _Recipient, why: Refused) -> Redirect | ShowError:
+        if to.client.registered and why.code != "access_denied":
+            # Anybody can register a client whose redirect URI is a trap, and send people there by way of
+            # this server's good name: RFC 9700 section 4.11.2.
+            return _shown(why)
+        return self._answer(to, ("error", why.code), ("error_description", wire_text(why.description)))
+
+    def _answer(self, to: _Recipient, *params: tuple[str, str]) -> Redirect:
+        state = () if to.state is None else (("state", to.state),)
+        return Redirect(to.uri, (*params, *state, ("iss", self._settings.issuer)), to.mode)
+
+
+def _shown(why: Refused) -> ShowError:
+    return ShowError(why.code, why.description, why.id, why.detail, why.status)
+
+
+def _would_ask(code: str) -> Refused:
+    return Refused(code, "The person would have to be asked, and prompt=none forbids it.", id="BW420")
+
+
+def _recent_enough(request: AuthorizationRequest, session: LoggedIn, now: float) -> bool:
+    # A login that this very request asked for is fresh, whatever max_age says: 0 would ask for ever.
+    if session.authenticated_at >= request.asked_at:
+        return True
+    if "login" in request.prompt:
+        return False
+    return request.max_age is None or now - session.authenticated_at <= request.max_age
+
+
+def _single(pairs: Sequence[tuple[str, str]], name: str) -> str | None:
+    """A parameter that decides where answers go; of two, nobody can say which is meant."""
+    values = [value for given, value in pairs if given == name]
+    if len(values) > 1:
+        raise Refused("invalid_request", f"The parameter {name} is repeated.", id="BW418")
+    return values[0] or None if values else None
+
+
+def _mode_of(pairs: Sequence[tuple[str, str]]) -> ResponseMode | None:
+    """The response mode; None if it is none of ours."""
+    values = [value for name, value in pairs if name == "response_mode" and value]
+    if not values:
+        return ResponseMode.QUERY
+    return next((mode for mode in ResponseMode if values == [mode.value]), None)
+
+
+def _state_of(pairs: Sequence[tuple[str, str]]) -> str | None:
+    """The state to give back: as it came, and only if it is one and of a decent size."""
+    values = [value for name, value in pairs if name == "state" and value]
+    return values[0] if len(values) == 1 and _is_decent(values[0], MAX_STATE) else None
+
+
+def _is_decent(text: str, longest: int) -> bool:
+    return len(text) <= longest and text.isprintable()
+
+
+def _check_echoes(form: Form) -> None:
+    for name, longest in (("state", MAX_STATE), ("nonce", MAX_NONCE)):
+        if not _is_decent(form.get(name) or "", longest):
+            raise Refused("invalid_request", f"The {name} is too long, or holds a control character.", id="BW400")
+
+
+def _prompt(form: Form) -> frozenset[str]:
+    named = frozenset((form.get("prompt") or "").split())
+    if "none" in named and len(named) > 1:
+        raise Refused("invalid_request", "prompt=none goes with no other value.", id="BW400")
+    return frozenset(_PROMPTS[name] for name in named if name in _PROMPTS)
+
+
+def _max_age(form: Form) -> int | None:
+    text = form.get("max_age")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_AGE_DIGITS):
+        raise Refused("invalid_request", "max_age is a number of seconds.", id="BW400")
+    return int(text)

@@ -1,0 +1,127 @@
+"""Pushed authorization requests (RFC 9126): what a client wants, said where nobody can change it.
+
+The client sends the parameters itself, authenticated, and the browser carries only a reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bailiwick.errors import Refused
+from bailiwick.tokens import opaque
+
+from .authorize import REQUEST_URI, AuthorizationEndpoint
+from .clients import ClientAuthenticator
+from .ids import TokenBytes
+from .records import Origin, PushedRequest
+from .request import Certificate, Form, Presented
+from .settings import Settings
+from .store import Store
+
+__all__ = ["Pushed", "PushedRequestEndpoint", "PushingRequest"]
+
+# How the client proved itself is no part of what it asks, and a secret has no place in the store.
+_CREDENTIALS: Final = frozenset({"client_secret", "client_assertion", "client_assertion_type"})
+
+
+@dataclass(frozen=True, slots=True)
+class PushingRequest:
+    """A request to the pushed authorization request endpoint, read.
+
+    Args:
+        presented: who the client says it is.
+        parameters: the authorization request, without the client's credentials.
+        origin: from where.
+    """
+
+    presented: Presented
+    parameters: tuple[tuple[str, str], ...] = field(repr=False)
+    origin: Origin = field(default_factory=Origin)
+
+    @classmethod
+    def read(
+        cls,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        authorization: Sequence[str] = (),
+        origin: Origin | None = None,
+        certificate: Certificate | None = None,
+    ) -> PushingRequest:
+        """Read a form; arguments as for `TokenRequest.read`.
+
+        Raises:
+            Refused: invalid_request or invalid_client.
+        """
+        given = list(pairs)
+        form = Form(given)
+        presented = Presented.read(form, authorization, certificate)
+        if form.get("request_uri") is not None:
+            # Section 2.1: a pushed request cannot itself refer to one.
+            raise Refused("invalid_request", "A pushed request cannot hold a request_uri.", id="BW400")
+        kept = [(name, value) for name, value in given if name not in _CREDENTIALS and name != "client_id"]
+        return cls(presented, (("client_id", presented.client), *kept), origin or Origin())
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What the endpoint answers, with status 201 (section 2.2).
+
+    Args:
+        request_uri: the reference, to be used once.
+        expires_in: seconds.
+    """
+
+    request_uri: str = field(repr=False)
+    expires_in: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The members of the JSON answer."""
+        return {"request_uri": self.request_uri, "expires_in": self.expires_in}
+
+
+class PushedRequestEndpoint:
+    """`POST /par`.
+
+    Args:
+        settings: how long a pushed request lasts.
+        store: keeps it.
+        clients: finds out who asks.
+        authorization: checks the request as if it had come through a browser.
+        token_bytes: the source of randomness.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clients: ClientAuthenticator,
+        authorization: AuthorizationEndpoint,
+        token_bytes: TokenBytes,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clients = clients
+        self._authorization = authorization
+        self._token_bytes = token_bytes
+
+    async def answer(self, request: PushingRequest, *, now: float) -> Pushed:
+        """Keep a request for the short time until the browser brings its reference.
+
+        Args:
+            request: the form, read.
+            now: seconds since the epoch.
+
+        Raises:
+            Refused: the client is unknown, or the request is one that the authorization endpoint would refuse.
+            StoreError: the store cannot answer.
+        """
+        client = await self._clients.authenticate(request.presented, now=now)
+        await self._authorization.check(request.parameters, now)
+        reference = opaque.mint(self._token_bytes, opaque.Kind.REQUEST)
+        lifetime = self._settings.lifetimes.pushed
+        await self._store.push_request(
+            PushedRequest(opaque.digest(reference), client.id, request.parameters, now + lifetime)
+        )
+        return Pushed(REQUEST_URI + reference, lifetime)
