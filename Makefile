@@ -3,7 +3,8 @@
 
 VENV  := .venv
 PY    := $(VENV)/bin/python
-STAMP := $(VENV)/.made-from-pyproject
+RUNS  := $(VENV)/.installed-to-run
+STAMP := $(VENV)/.installed-with-tools
 UV    := $(shell command -v uv 2>/dev/null)
 # The first interpreter that is new enough; set PYTHON=... to choose another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -18,7 +19,7 @@ ARGS  ?=
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-run: $(STAMP) ## start the demo API on http://127.0.0.1:8000 (ARGS="--port 8080")
+run: $(RUNS) ## start the demo API on http://127.0.0.1:8000 (ARGS="--port 8080")
 	@$(VENV)/bin/bailiwick run $(ARGS)
 
 test: $(STAMP) ## run the tests, with branch coverage of the rooms that decide
@@ -50,18 +51,25 @@ build: $(STAMP) ## build the sdist and the wheel into dist/
 clean: ## remove what make made; the demo's data in .bailiwick stays
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .coverage
 
-# Made once, and again only when pyproject.toml changes. The stamp is written last, so that an
-# interrupted installation is taken up again.
-$(STAMP): pyproject.toml
-ifneq ($(UV),)
-	@test -x $(PY) || uv venv --quiet --python '>=3.11' $(VENV)
-	@echo "Installing Bailiwick and its tools into $(VENV) with uv ..."
-	@uv pip install --quiet --python $(PY) -e '.[dev]'
-else
-	@test -n "$(PYTHON)" || { echo "Bailiwick needs Python 3.11 or later; none was found. Set PYTHON=/path/to/python3." >&2; exit 1; }
-	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Installing Bailiwick and its tools into $(VENV) (about a minute the first time) ..."
-	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-endif
+# Made once, and again only when pyproject.toml changes. A stamp is written last, so that an
+# interrupted installation is taken up again. The demo needs no tools: without them it starts sooner.
+$(RUNS): pyproject.toml
+	@$(call install,.[fastapi$(comma)server],Bailiwick)
 	@touch $@
+
+$(STAMP): pyproject.toml
+	@$(call install,.[dev],Bailiwick and its tools)
+	@touch $(RUNS) $@
+
+comma := ,
+ifneq ($(UV),)
+install = { test -x $(PY) || uv venv --quiet --python '>=3.11' $(VENV); } && \
+	echo "Installing $(2) into $(VENV) with uv ..." && \
+	uv pip install --quiet --python $(PY) -e '$(1)'
+else
+install = { test -n "$(PYTHON)" || { echo "Bailiwick needs Python 3.11 or later; none was found. Set PYTHON=/path/to/python3." >&2; exit 1; }; } && \
+	{ $(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { \
+	  echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }; } && \
+	echo "Installing $(2) into $(VENV) (a minute or less, the first time) ..." && \
+	$(PY) -m pip install -qq --disable-pip-version-check -e '$(1)'
+endif
