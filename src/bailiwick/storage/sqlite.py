@@ -212,7 +212,7 @@ def _run_one(db: Connection, job: _Job) -> None:
     db.exec_driver_sql("SAVEPOINT job")
     try:
         job.result = job.work(db)
-    except Exception as bad:  # noqa: BLE001 - it belongs to whoever awaits the job, and is raised there
+    except Exception as bad:  # it belongs to whoever awaits the job, and is raised there
         if not cast("Any", db.connection.dbapi_connection).in_transaction:
             # A full disk, say. What the jobs before this one did is gone with it, so none may be told
             # that it succeeded.
