@@ -16,7 +16,15 @@ from .authorize import AuthorizationEndpoint
 from .clients import ClientAuthenticator
 from .consent import Consents
 from .device import DeviceEndpoint
-from .grants import ClientCredentialsGrant, Grant, PasswordGrant, RefreshGrant
+from .grants import (
+    AuthorizationCodeGrant,
+    ClientCredentialsGrant,
+    DeviceCodeGrant,
+    Grant,
+    PasswordGrant,
+    RefreshGrant,
+    TokenExchangeGrant,
+)
 from .ids import TokenBytes
 from .introspect import IntrospectionEndpoint
 from .issue import Issuer
@@ -27,6 +35,7 @@ from .revoke import RevocationEndpoint
 from .settings import Settings
 from .store import Store
 from .token import TokenEndpoint
+from .worth import Worth
 
 __all__ = ["Authority"]
 
@@ -100,6 +109,7 @@ class Authority:
             now=clock,
         )
         clients = ClientAuthenticator(store, hasher, settings)
+        worth = Worth(catalog, settings, store, verifier)
         accounts = Accounts(store, hasher)
         consents = Consents(catalog, settings, store, token_bytes)
         authorization = AuthorizationEndpoint(settings, store, consents, token_bytes)
@@ -107,6 +117,9 @@ class Authority:
             PasswordGrant(settings, accounts),
             ClientCredentialsGrant(settings),
             RefreshGrant(catalog, settings, store, token_bytes(32)),
+            AuthorizationCodeGrant(settings, store),
+            DeviceCodeGrant(settings, store),
+            TokenExchangeGrant(settings, store, worth),
         ]
         issuer = Issuer(catalog, settings, store, keys, token_bytes)
         return cls(
@@ -118,7 +131,7 @@ class Authority:
             verifier=verifier,
             token=TokenEndpoint(clients, grants, issuer),
             revocation=RevocationEndpoint(settings, store, clients, verifier),
-            introspection=IntrospectionEndpoint(catalog, settings, store, clients, verifier),
+            introspection=IntrospectionEndpoint(settings, store, clients, worth),
             authorization=authorization,
             pushed=PushedRequestEndpoint(settings, store, clients, authorization, token_bytes),
             device=DeviceEndpoint(settings, store, clients, consents, attempts or CountedAttempts(), token_bytes),

@@ -6,42 +6,41 @@ whatever is in doubt is answered `{"active": false}` without a reason.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from bailiwick.errors import InvalidToken, Refused
-from bailiwick.scopes import Catalog, ScopeSet
-from bailiwick.tokens import Verifier, opaque
+from bailiwick.errors import Refused
+from bailiwick.tokens import opaque
 
 from .clients import ClientAuthenticator
-from .records import EVERY_RESOURCE, Authorization, Client, Revocation, Revoked, Standing
+from .records import EVERY_RESOURCE, Client
 from .request import IntrospectionRequest
 from .settings import Settings
 from .store import Store
+from .worth import Worth
 
 __all__ = ["IntrospectionEndpoint"]
 
 INACTIVE: Final = {"active": False}
+# Claims of an access token that are told as they are; `act` says who acts for the subject (RFC 8693 section 4.1).
+SHOWN: Final = ("iss", "aud", "iat", "exp", "jti", "authz", "auth_time", "act")
 
 
 class IntrospectionEndpoint:
     """`POST /introspect`.
 
     Args:
-        catalog: compares scopes.
-        settings: knows the resources.
+        settings: knows the issuer.
         store: what is true at this moment.
         clients: finds out who asks.
-        verifier: reads our own access tokens.
+        worth: tells what access tokens are worth.
     """
 
-    def __init__(
-        self, catalog: Catalog, settings: Settings, store: Store, clients: ClientAuthenticator, verifier: Verifier
-    ) -> None:
-        self._catalog = catalog
+    def __init__(self, settings: Settings, store: Store, clients: ClientAuthenticator, worth: Worth) -> None:
         self._settings = settings
         self._store = store
         self._clients = clients
-        self._verifier = verifier
+        self._worth = worth
 
     async def answer(self, request: IntrospectionRequest, *, now: float) -> dict[str, Any]:
         """Tell about a token.
@@ -77,7 +76,9 @@ class IntrospectionEndpoint:
         )
         if dead or not _may_ask(asking, [family.resource]):
             return INACTIVE
-        scopes = await self._left(family.scopes, family.client, family.subject, family.authorization, family.resource)
+        scopes = await self._worth.left(
+            family.scopes, family.client, family.subject, family.authorization, family.resource
+        )
         if not scopes:
             return INACTIVE
         return {
@@ -92,64 +93,28 @@ class IntrospectionEndpoint:
         }
 
     async def _access_token(self, token: str, asking: Client, now: float) -> dict[str, Any]:
-        try:
-            read = await self._verifier.verify(token)
-        except InvalidToken:
-            return INACTIVE
-        claims = read.claims
-        audience = claims.get("aud")
+        living = await self._worth.of(token, now)
         # CVE-2026-37979: a resource server learns nothing about tokens that are meant for another one.
-        audiences = [audience] if isinstance(audience, str) else list(audience or ())
-        resource = next((name for name in audiences if self._settings.resource(name) is not None), None)
-        client, jti, issued = read.client_id, read.token_id, claims.get("iat")
-        if resource is None or not _may_ask(asking, audiences) or client is None or jti is None or issued is None:
+        if living is None or not _may_ask(asking, living.principal.audience):
             return INACTIVE
-        authorization = claims.get("authz")
-        if claims["exp"] <= now or await self._is_revoked(jti, read.subject, client, authorization, issued, now):
-            return INACTIVE
-        scopes = await self._left(read.scopes, client, read.subject, authorization, resource)
-        if not scopes:
-            return INACTIVE
+        claims = living.principal.claims
         answer = {
             "active": True,
-            "scope": str(scopes),
-            "client_id": client,
-            "sub": read.subject,
+            "scope": str(living.scopes),
+            "client_id": living.client,
+            "sub": living.principal.subject,
             "token_type": "Bearer",
         }
-        answer.update(
-            {name: claims[name] for name in ("iss", "aud", "iat", "exp", "jti", "authz", "auth_time") if name in claims}
-        )
+        answer.update({name: _plain(claims[name]) for name in SHOWN if name in claims})
         return answer
 
-    async def _is_revoked(
-        self, jti: str, subject: str, client: str, authorization: str | None, issued: float, now: float
-    ) -> bool:
-        family, dot, _ = jti.rpartition(".")
-        keys = [jti, subject, client, *([family] if dot else []), *([authorization] if authorization else [])]
-        lines: list[Revocation] = [
-            line for line in await self._store.revoked(keys, now) if line.kind is not Revoked.SCOPE
-        ]
-        return any(issued <= line.at for line in lines)
 
-    async def _left(
-        self, scopes: ScopeSet, client: str, subject: str, authorization: str | None, resource: str
-    ) -> ScopeSet:
-        """The scopes that the formula would still let pass: none if anybody behind the token is gone or disabled."""
-        owner = await self._store.client(client)
-        api = self._settings.resource(resource)
-        if owner is None or owner.disabled_at is not None or api is None:
-            return ScopeSet()
-        bounds = [owner.ceiling, *([api.scopes] if api.scopes is not None else [])]
-        if subject != client:
-            standing: Standing | None = await self._store.standing(subject)
-            consent: Authorization | None = await self._store.authorization(authorization) if authorization else None
-            if standing is None or standing.account.disabled_at is not None or consent is None:
-                return ScopeSet()
-            bounds += [standing.scopes, consent.live]
-        held = [self._catalog.hold(bound) for bound in bounds]
-        return ScopeSet([name for name in scopes if all(self._catalog.covers(bound, name) for bound in held)])
+def _plain(claim: Any) -> Any:
+    """A claim as JSON has it; the verifier froze it all the way down."""
+    if isinstance(claim, Mapping):
+        return {name: _plain(inner) for name, inner in claim.items()}
+    return list(claim) if isinstance(claim, tuple) else claim
 
 
-def _may_ask(asking: Client, audiences: list[str]) -> bool:
+def _may_ask(asking: Client, audiences: Sequence[str]) -> bool:
     return EVERY_RESOURCE in asking.introspects or any(name in asking.introspects for name in audiences)

@@ -7,8 +7,9 @@ checked scopes in their own way, and one that forgot).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bailiwick.errors import InvalidScope, Refused
 from bailiwick.scopes import Catalog, Ceilings, ScopeSet
@@ -33,7 +34,10 @@ from .request import refused_scope
 from .settings import Settings
 from .store import Rotated, Rotation, Store
 
-__all__ = ["Issuer", "Permit", "TokenSet", "check_rotated"]
+__all__ = ["ACCESS_TOKEN_TYPE", "Issuer", "Permit", "TokenSet", "check_rotated"]
+
+# RFC 8693 section 3, the one type of token that is exchanged here, for and against.
+ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,10 @@ class Permit:
         successor: the refresh token that follows the one presented.
         rotation: the exchange of the one for the other, which issuing carries out.
         authenticated_at: when the person proved who they are, seconds since the epoch.
-        begins: the id of the family to begin, where what was presented fixes it; "" for a new one.
+        begins: the id of the family to begin, or to belong to, where what was presented fixes it; "" for a new one.
+        ends: what is issued ends with what was presented, seconds since the epoch; None for its full life.
+        actor: who acts for the subject (RFC 8693 section 4.1); None if nobody does.
+        refreshable: a refresh token may come of it.
     """
 
     grant: GrantType
@@ -68,6 +75,9 @@ class Permit:
     rotation: Rotation | None = None
     authenticated_at: float | None = None
     begins: str = ""
+    ends: float | None = None
+    actor: Mapping[str, Any] | None = None
+    refreshable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,7 @@ class TokenSet:
     scope: ScopeSet
     refresh_token: str | None = field(default=None, repr=False)
     token_type: str = "Bearer"  # noqa: S105 - the type's name
+    issued_token_type: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The members of the JSON answer; `scope` always says what was issued (CVE-2022-31690)."""
@@ -90,6 +101,8 @@ class TokenSet:
         }
         if self.refresh_token is not None:
             body["refresh_token"] = self.refresh_token
+        if self.issued_token_type is not None:
+            body["issued_token_type"] = self.issued_token_type
         return body
 
 
@@ -148,6 +161,8 @@ class Issuer:
         )
         family, refresh = await self._refresh_token(client, permit, scopes, authorization, event, now)
         lifetime = self._settings.lifetimes.access
+        if permit.ends is not None:
+            lifetime = min(lifetime, int(permit.ends) - int(now))
         claims: dict[str, Any] = {
             "iss": self._settings.issuer,
             "aud": permit.resource.identifier,
@@ -162,7 +177,10 @@ class Issuer:
             claims["authz"] = authorization.id
         if permit.authenticated_at is not None:
             claims["auth_time"] = int(permit.authenticated_at)  # RFC 9068 section 2.2.1
-        return TokenSet(signer.sign(claims, typ="at+jwt"), lifetime, scopes, refresh)
+        if permit.actor is not None:
+            claims["act"] = dict(permit.actor)
+        exchanged = ACCESS_TOKEN_TYPE if permit.grant is GrantType.TOKEN_EXCHANGE else None
+        return TokenSet(signer.sign(claims, typ="at+jwt"), lifetime, scopes, refresh, issued_token_type=exchanged)
 
     def decide(
         self,
@@ -242,7 +260,8 @@ class Issuer:
             return permit.family.id, permit.successor
         # A refresh token outlives the request, so there has to be a consent that can be withdrawn. A
         # client that acts for itself just asks again (RFC 6749 section 4.4.3).
-        if authorization is None or permit.standing is None or GrantType.REFRESH_TOKEN not in client.grants:
+        may_refresh = permit.refreshable and GrantType.REFRESH_TOKEN in client.grants
+        if authorization is None or permit.standing is None or not may_refresh:
             await self._store.record(event)
             return permit.begins or None, None
         lifetimes = self._settings.lifetimes

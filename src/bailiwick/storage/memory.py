@@ -374,10 +374,11 @@ class MemoryStore:
                 spent = replace(code, spent_at=now)
                 self._codes[digest] = spent
                 return Redeemed.FIRST_TIME, spent
-            line = Revocation(
-                Revoked.FAMILY, code.family, now, feed_until, by="authority", reason="a code was replayed"
-            )
-            if not self._end(line) and code.family not in self._families:
+            # Not before the first time: the clocks of two processes differ, and what came of it is meant.
+            at = max(now, code.spent_at)
+            line = Revocation(Revoked.FAMILY, code.family, at, feed_until, by="authority", reason="a code was replayed")
+            told = any(one.kind is Revoked.FAMILY and one.key == code.family for one in self._revocations)
+            if not self._end(line) and code.family not in self._families and not told:
                 self._tell(line)
             self._write_down(replace(event, what="code.replayed", subject=code.subject, object=code.family))
             return Redeemed.AGAIN, code

@@ -10,17 +10,20 @@ or the key of an INSERT, and the number of rows says how it went.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    LABEL_STYLE_TABLENAME_PLUS_COL,
     ColumnElement,
     Connection,
     Row,
     Table,
     Text,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -68,11 +71,73 @@ AGENT_KEPT = 200
 DETAIL_KEPT = 2000
 
 
+# The statements of every login, refresh and introspection, built once: building one costs about as much
+# as running it.
+_CLIENT = select(t.client).where(t.client.c.id == bindparam("id"))
+_TOKEN = (
+    select(t.refresh_token, t.family)
+    .join_from(t.refresh_token, t.family, t.family.c.id == t.refresh_token.c.family)
+    .where(t.refresh_token.c.digest == bindparam("digest"))
+    .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
+)
+_ACCOUNT = (
+    select(t.account, t.role.c.name.label("role"), t.role.c.scopes.label("role_scopes"))
+    .join_from(t.account, t.account_role, t.account_role.c.account == t.account.c.id, isouter=True)
+    .join(t.role, t.role.c.name == t.account_role.c.role, isouter=True)
+    .order_by(t.account.c.name_key, t.role.c.name)
+)
+_ACCOUNT_BY_ID = _ACCOUNT.where(t.account.c.id == bindparam("id"))
+_ACCOUNT_BY_NAME = _ACCOUNT.where(t.account.c.name_key == bindparam("name_key"))
+_AUTHORIZATION = (
+    select(t.authorization, t.authorization_scope)
+    .join_from(t.authorization, t.authorization_scope, isouter=True)
+    .order_by(t.authorization.c.created_at, t.authorization.c.id, t.authorization_scope.c.position)
+    .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
+)
+_AUTHORIZATION_BY_ID = _AUTHORIZATION.where(t.authorization.c.id == bindparam("id"))
+_AUTHORIZATION_BETWEEN = _AUTHORIZATION.where(
+    t.authorization.c.subject == bindparam("subject"),
+    t.authorization.c.client == bindparam("client"),
+    t.authorization.c.resource == bindparam("resource"),
+)
+# The one conditional UPDATE: of all who present a token, one finds it unspent.
+_SPEND = (
+    update(t.refresh_token)
+    .where(
+        t.refresh_token.c.digest == bindparam("presented"),
+        t.refresh_token.c.spent_at.is_(None),
+        t.refresh_token.c.expires_at > bindparam("now"),
+        select(t.family.c.id)
+        .where(
+            t.family.c.id == t.refresh_token.c.family,
+            t.family.c.client == bindparam("client"),
+            t.family.c.revoked_at.is_(None),
+            t.family.c.expires_at > bindparam("now"),
+        )
+        .exists(),
+    )
+    .values(spent_at=bindparam("now"))
+    .returning(t.refresh_token.c.family, t.refresh_token.c.generation)
+)
+_ADD_TOKEN = insert(t.refresh_token)
+_ADD_FAMILY = insert(t.family)
+_WRITE_DOWN = insert(t.journal)
+_REVOKED = (
+    select(t.revocation)
+    .where(t.revocation.c.key.in_(bindparam("keys", expanding=True)), t.revocation.c.until > bindparam("now"))
+    .order_by(t.revocation.c.number)
+)
+
+
 class SQLStore:
     """The verbs of `Store`, for a driver that runs functions in transactions."""
 
     async def _read(self, work: Callable[[Connection], _T]) -> _T:
-        """Run a function on one consistent state of the database."""
+        """Run a function that looks up a few rows, on one consistent state of the database."""
+        raise NotImplementedError
+
+    async def _scan(self, work: Callable[[Connection], _T]) -> _T:
+        """Run a function that may read very many rows, on one consistent state of the database."""
         raise NotImplementedError
 
     async def _write(self, work: Callable[[Connection], _T]) -> _T:
@@ -83,32 +148,34 @@ class SQLStore:
 
     async def client(self, id: str) -> Client | None:
         """See `Store.client`."""
-        return await self._read(lambda db: _first(db, t.client, t.client.c.id == id, _client))
+
+        def work(db: Connection) -> Client | None:
+            row = db.execute(_CLIENT, {"id": id}).first()
+            return None if row is None else _client(row)
+
+        return await self._read(work)
 
     async def clients(self) -> Sequence[Client]:
         """See `Store.clients`."""
         statement = select(t.client).order_by(t.client.c.id)
-        return await self._read(lambda db: [_client(row) for row in db.execute(statement)])
+        return await self._scan(lambda db: [_client(row) for row in db.execute(statement)])
 
     async def account(self, id: str) -> Account | None:
         """See `Store.account`."""
-        return await self._read(lambda db: _load_account(db, t.account.c.id == id))
+        return await self._read(lambda db: _person(db.execute(_ACCOUNT_BY_ID, {"id": id}).all()))
 
     async def account_named(self, name: str) -> Account | None:
         """See `Store.account_named`."""
-        return await self._read(lambda db: _load_account(db, t.account.c.name_key == name_key(name)))
+        return await self._read(lambda db: _person(db.execute(_ACCOUNT_BY_NAME, {"name_key": name_key(name)}).all()))
 
     async def accounts(self) -> Sequence[Account]:
         """See `Store.accounts`."""
 
         def work(db: Connection) -> list[Account]:
-            roles: dict[str, set[str]] = {}
-            for row in db.execute(select(t.account_role)):
-                roles.setdefault(row.account, set()).add(row.role)
-            found = db.execute(select(t.account).order_by(t.account.c.name_key))
-            return [_account(row, roles.get(row.id, ())) for row in found]
+            people = groupby(db.execute(_ACCOUNT), key=lambda row: row.id)
+            return [_account(rows) for rows in (list(rows) for _, rows in people)]
 
-        return await self._read(work)
+        return await self._scan(work)
 
     async def roles(self) -> Sequence[RoleRecord]:
         """See `Store.roles`."""
@@ -121,17 +188,11 @@ class SQLStore:
         """See `Store.standing`."""
 
         def work(db: Connection) -> Standing | None:
-            row = db.execute(select(t.account).where(t.account.c.id == account)).first()
-            if row is None:
+            rows = db.execute(_ACCOUNT_BY_ID, {"id": account}).all()
+            if not rows:
                 return None
-            held = db.execute(
-                select(t.role.c.name, t.role.c.scopes)
-                .join(t.account_role, t.account_role.c.role == t.role.c.name)
-                .where(t.account_role.c.account == account)
-                .order_by(t.role.c.name)
-            ).all()
-            found = _account(row, [one.name for one in held])
-            of_roles = [scope for one in held for scope in ScopeSet.parse(one.scopes)]
+            found = _account(rows)
+            of_roles = [scope for row in rows if row.role is not None for scope in ScopeSet.parse(row.role_scopes)]
             return Standing(found, ScopeSet([*of_roles, *found.grants]))
 
         return await self._read(work)
@@ -192,11 +253,12 @@ class SQLStore:
 
     async def authorization(self, id: str) -> Authorization | None:
         """See `Store.authorization`."""
-        return await self._read(lambda db: _one(_load_authorizations(db, t.authorization.c.id == id)))
+        return await self._read(lambda db: _authorization(db, id))
 
     async def authorizations(self, *, subject: str | None = None, client: str | None = None) -> Sequence[Authorization]:
         """See `Store.authorizations`."""
-        return await self._read(lambda db: _load_authorizations(db, _of(t.authorization, subject, client)))
+        statement = _AUTHORIZATION.where(_of(t.authorization, subject, client))
+        return await self._scan(lambda db: _authorizations(db.execute(statement).all()))
 
     async def authorization_of(self, subject: str, client: str, resource: str) -> Authorization | None:
         """See `Store.authorization_of`."""
@@ -220,7 +282,7 @@ class SQLStore:
             changed = made + sum(_consent_to(db, found, row, by) for row in given.rows)
             if changed:
                 _write_down(db, replace(event, object=found.id))
-            return _one(_load_authorizations(db, t.authorization.c.id == found.id)) or found
+            return _authorization(db, found.id) or found
 
         return await self._write(work)
 
@@ -242,16 +304,12 @@ class SQLStore:
             .where(t.revocation.c.number > after, t.revocation.c.until > now)
             .order_by(t.revocation.c.number)
         )
-        return await self._read(lambda db: [_revocation(row) for row in db.execute(statement)])
+        return await self._scan(lambda db: [_revocation(row) for row in db.execute(statement)])
 
     async def revoked(self, keys: Sequence[str], now: float) -> Sequence[Revocation]:
         """See `Store.revoked`."""
-        statement = (
-            select(t.revocation)
-            .where(t.revocation.c.key.in_(list(keys)), t.revocation.c.until > now)
-            .order_by(t.revocation.c.number)
-        )
-        return await self._read(lambda db: [_revocation(row) for row in db.execute(statement)])
+        given = {"keys": list(keys), "now": now}
+        return await self._read(lambda db: [_revocation(row) for row in db.execute(_REVOKED, given)])
 
     # -- refresh families -------------------------------------------------------------------
 
@@ -265,19 +323,20 @@ class SQLStore:
             if db.execute(lines).first() is not None:
                 return False
             db.execute(
-                insert(t.family).values(
-                    id=family.id,
-                    authorization=family.authorization,
-                    subject=family.subject,
-                    client=family.client,
-                    resource=family.resource,
-                    scopes=str(family.scopes),
-                    authenticated_at=family.authenticated_at,
-                    created_at=family.created_at,
-                    expires_at=family.expires_at,
-                    revoked_at=family.revoked_at,
-                    reason=family.reason,
-                )
+                _ADD_FAMILY,
+                {
+                    "id": family.id,
+                    "authorization": family.authorization,
+                    "subject": family.subject,
+                    "client": family.client,
+                    "resource": family.resource,
+                    "scopes": str(family.scopes),
+                    "authenticated_at": family.authenticated_at,
+                    "created_at": family.created_at,
+                    "expires_at": family.expires_at,
+                    "revoked_at": family.revoked_at,
+                    "reason": family.reason,
+                },
             )
             _insert_token(db, first)
             _write_down(db, replace(event, object=family.id))
@@ -296,7 +355,7 @@ class SQLStore:
             .where(_of(t.family, subject, client), t.family.c.revoked_at.is_(None))
             .order_by(t.family.c.created_at, t.family.c.id)
         )
-        return await self._read(lambda db: [_family(row) for row in db.execute(statement)])
+        return await self._scan(lambda db: [_family(row) for row in db.execute(statement)])
 
     async def refresh_token(self, digest: str) -> tuple[RefreshToken, Family] | None:
         """See `Store.refresh_token`."""
@@ -306,24 +365,8 @@ class SQLStore:
         """See `Store.rotate`."""
 
         def work(db: Connection) -> Rotated:
-            alive = select(t.family.c.id).where(
-                t.family.c.id == t.refresh_token.c.family,
-                t.family.c.client == rotation.client,
-                t.family.c.revoked_at.is_(None),
-                t.family.c.expires_at > rotation.now,
-            )
-            # The one conditional UPDATE: of all who present this token, one finds it unspent.
-            spent = db.execute(
-                update(t.refresh_token)
-                .where(
-                    t.refresh_token.c.digest == rotation.digest,
-                    t.refresh_token.c.spent_at.is_(None),
-                    t.refresh_token.c.expires_at > rotation.now,
-                    alive.exists(),
-                )
-                .values(spent_at=rotation.now)
-                .returning(t.refresh_token.c.family, t.refresh_token.c.generation)
-            ).first()
+            given = {"presented": rotation.digest, "client": rotation.client, "now": rotation.now}
+            spent = db.execute(_SPEND, given).first()
             if spent is not None:
                 _insert_token(
                     db,
@@ -383,9 +426,12 @@ class SQLStore:
                 return Redeemed.FIRST_TIME, code
             if code is None or code.spent_at is None:
                 return Redeemed.UNKNOWN, None
-            line = _replayed(code.family, now, feed_until, "an authorization code")
+            # Not before the first time: the clocks of two processes differ, and what came of it is meant.
+            line = _replayed(code.family, max(now, code.spent_at), feed_until, "an authorization code")
             known = _first(db, t.family, t.family.c.id == code.family, _family) is not None
-            if not _end(db, line) and not known:
+            about = and_(t.revocation.c.kind == Revoked.FAMILY.value, t.revocation.c.key == code.family)
+            told = db.execute(select(t.revocation.c.number).where(about)).first() is not None
+            if not _end(db, line) and not known and not told:
                 # The first redemption is still on its way: its family must not begin.
                 _tell(db, line)
             _write_down(db, replace(event, what="code.replayed", subject=code.subject, object=code.family))
@@ -581,7 +627,7 @@ class SQLStore:
         )
         if before is not None:
             statement = statement.where(t.journal.c.number < before)
-        return await self._read(lambda db: [_event(row) for row in db.execute(statement)])
+        return await self._scan(lambda db: [_event(row) for row in db.execute(statement)])
 
     async def purge(self, now: float, *, journal_before: float | None = None) -> int:
         """See `Store.purge`."""
@@ -637,10 +683,6 @@ def _alone(db: Connection, name: str) -> None:
 def _first(db: Connection, table: Table, which: ColumnElement[bool], make: Callable[[Row[Any]], _T]) -> _T | None:
     row = db.execute(select(table).where(which)).first()
     return None if row is None else make(row)
-
-
-def _one(found: list[_T]) -> _T | None:
-    return found[0] if found else None
 
 
 def _of(table: Table, subject: str | None, client: str | None) -> ColumnElement[bool]:
@@ -765,14 +807,15 @@ def _replayed(family: str, now: float, until: float, what: str) -> Revocation:
 
 def _insert_token(db: Connection, token: RefreshToken) -> None:
     db.execute(
-        insert(t.refresh_token).values(
-            digest=token.digest,
-            family=token.family,
-            generation=token.generation,
-            issued_at=token.issued_at,
-            expires_at=token.expires_at,
-            spent_at=token.spent_at,
-        )
+        _ADD_TOKEN,
+        {
+            "digest": token.digest,
+            "family": token.family,
+            "generation": token.generation,
+            "issued_at": token.issued_at,
+            "expires_at": token.expires_at,
+            "spent_at": token.spent_at,
+        },
     )
 
 
@@ -811,17 +854,18 @@ def _put_key(db: Connection, key: StoredKey) -> None:
 
 def _write_down(db: Connection, event: Event) -> None:
     db.execute(
-        insert(t.journal).values(
-            at=event.at,
-            what=event.what,
-            actor=event.actor,
-            subject=event.subject,
-            client=event.client,
-            object=event.object,
-            detail=event.detail[:DETAIL_KEPT],
-            address=event.origin.address[:AGENT_KEPT],
-            agent=event.origin.agent[:AGENT_KEPT],
-        )
+        _WRITE_DOWN,
+        {
+            "at": event.at,
+            "what": event.what,
+            "actor": event.actor,
+            "subject": event.subject,
+            "client": event.client,
+            "object": event.object,
+            "detail": event.detail[:DETAIL_KEPT],
+            "address": event.origin.address[:AGENT_KEPT],
+            "agent": event.origin.agent[:AGENT_KEPT],
+        },
     )
 
 
@@ -897,57 +941,61 @@ def _client(row: Row[Any]) -> Client:
     )
 
 
-def _account(row: Row[Any], roles: Iterable[str]) -> Account:
+def _account(rows: Sequence[Row[Any]]) -> Account:
+    """A person, of the rows that tell of each of their roles."""
+    row = rows[0]
     return Account(
         id=row.id,
         name=row.name,
         created_at=row.created_at,
         password=row.password,
-        roles=frozenset(roles),
+        roles=frozenset(one.role for one in rows if one.role is not None),
         grants=ScopeSet.parse(row.scopes),
         disabled_at=row.disabled_at,
         version=row.version,
     )
 
 
-def _load_account(db: Connection, which: ColumnElement[bool]) -> Account | None:
-    row = db.execute(select(t.account).where(which)).first()
-    if row is None:
-        return None
-    roles = db.execute(select(t.account_role.c.role).where(t.account_role.c.account == row.id))
-    return _account(row, roles.scalars())
+def _person(rows: Sequence[Row[Any]]) -> Account | None:
+    return _account(rows) if rows else None
 
 
-def _load_authorizations(db: Connection, which: ColumnElement[bool]) -> list[Authorization]:
-    found = db.execute(
-        select(t.authorization, t.authorization_scope)
-        .join_from(t.authorization, t.authorization_scope, isouter=True)
-        .where(which)
-        .order_by(t.authorization.c.created_at, t.authorization.c.id, t.authorization_scope.c.position)
-    ).mappings()
-    made: dict[str, Authorization] = {}
-    c = t.authorization_scope.c
-    for row in found:
-        key = row[t.authorization.c.id]
-        if key not in made:
-            made[key] = Authorization(
-                key,
-                row[t.authorization.c.subject],
-                row[t.authorization.c.client],
-                row[t.authorization.c.resource],
-                row[t.authorization.c.created_at],
+def _authorizations(rows: Sequence[Row[Any]]) -> list[Authorization]:
+    """Authorizations, of the rows that tell of each of their scopes."""
+    made = []
+    for _, group in groupby(rows, key=lambda row: row.bw_authorization_id):
+        of_one = list(group)
+        row = of_one[0]
+        made.append(
+            Authorization(
+                row.bw_authorization_id,
+                row.bw_authorization_subject,
+                row.bw_authorization_client,
+                row.bw_authorization_resource,
+                row.bw_authorization_created_at,
+                tuple(
+                    ConsentedScope(
+                        one.bw_authorization_scope_scope,
+                        one.bw_authorization_scope_granted_at,
+                        one.bw_authorization_scope_via,
+                        one.bw_authorization_scope_withdrawn_at,
+                        one.bw_authorization_scope_withdrawn_by,
+                    )
+                    for one in of_one
+                    if one.bw_authorization_scope_scope is not None
+                ),
             )
-        if row[c.scope] is not None:
-            scope = ConsentedScope(
-                row[c.scope], row[c.granted_at], row[c.via], row[c.withdrawn_at], row[c.withdrawn_by]
-            )
-            made[key] = replace(made[key], rows=(*made[key].rows, scope))
-    return list(made.values())
+        )
+    return made
+
+
+def _authorization(db: Connection, id: str) -> Authorization | None:
+    return next(iter(_authorizations(db.execute(_AUTHORIZATION_BY_ID, {"id": id}).all())), None)
 
 
 def _between(db: Connection, subject: str, client: str, resource: str) -> Authorization | None:
-    c = t.authorization.c
-    return _one(_load_authorizations(db, and_(c.subject == subject, c.client == client, c.resource == resource)))
+    three = {"subject": subject, "client": client, "resource": resource}
+    return next(iter(_authorizations(db.execute(_AUTHORIZATION_BETWEEN, three).all())), None)
 
 
 def _family(row: Row[Any]) -> Family:
@@ -967,12 +1015,30 @@ def _family(row: Row[Any]) -> Family:
 
 
 def _load_token(db: Connection, digest: str) -> tuple[RefreshToken, Family] | None:
-    row = db.execute(select(t.refresh_token).where(t.refresh_token.c.digest == digest)).first()
+    row = db.execute(_TOKEN, {"digest": digest}).first()
     if row is None:
         return None
-    family = _first(db, t.family, t.family.c.id == row.family, _family)
-    assert family is not None  # noqa: S101 - the foreign key says so
-    token = RefreshToken(row.digest, row.family, row.generation, row.issued_at, row.expires_at, row.spent_at)
+    token = RefreshToken(
+        row.bw_refresh_token_digest,
+        row.bw_refresh_token_family,
+        row.bw_refresh_token_generation,
+        row.bw_refresh_token_issued_at,
+        row.bw_refresh_token_expires_at,
+        row.bw_refresh_token_spent_at,
+    )
+    family = Family(
+        id=row.bw_family_id,
+        authorization=row.bw_family_authorization,
+        subject=row.bw_family_subject,
+        client=row.bw_family_client,
+        resource=row.bw_family_resource,
+        scopes=ScopeSet.parse(row.bw_family_scopes),
+        authenticated_at=row.bw_family_authenticated_at,
+        created_at=row.bw_family_created_at,
+        expires_at=row.bw_family_expires_at,
+        revoked_at=row.bw_family_revoked_at,
+        reason=row.bw_family_reason,
+    )
     return token, family
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from bailiwick.authority.issue import Permit
-from bailiwick.authority.records import Client, GrantType, Resource
+from bailiwick.authority.records import Client, GrantType, Resource, Standing
 from bailiwick.authority.request import TokenRequest
 from bailiwick.authority.settings import Settings
+from bailiwick.authority.store import Store
 from bailiwick.errors import Refused
 
-__all__ = ["Grant", "resource_for"]
+__all__ = ["Grant", "resource_for", "standing_of"]
 
 
 class Grant(Protocol):
@@ -43,3 +44,16 @@ def resource_for(settings: Settings, request: TokenRequest) -> Resource:
     if resource is None:
         raise Refused("invalid_target", "The requested resource is unknown.", id="BW410")
     return resource
+
+
+async def standing_of(store: Store, subject: str) -> Standing:
+    """What the person behind a code or a token may have right now.
+
+    Raises:
+        Refused: invalid_grant (BW402), if they are gone or disabled: whatever was proved before, a person who may
+            not act gets nothing by any grant (CVE-2026-16103).
+    """
+    standing = await store.standing(subject)
+    if standing is None or standing.account.disabled_at is not None:
+        raise Refused("invalid_grant", "The person may not act any more.", id="BW402", detail="disabled or gone")
+    return standing

@@ -11,6 +11,8 @@ from bailiwick.errors import Refused
 from bailiwick.scopes import Catalog
 from bailiwick.tokens import opaque
 
+from .base import standing_of
+
 __all__ = ["SUCCESSOR_SECRET", "RefreshGrant"]
 
 # The name, in the store, of the secret from which successors are derived.
@@ -71,9 +73,7 @@ class RefreshGrant:
             # asks for too much must not go unnoticed.
             event = Event(now, "refresh", family.subject, family.subject, client.id, family.id, origin=request.origin)
             check_rotated(await self._store.rotate(rotation, event), family)
-        standing = await self._store.standing(family.subject)
-        if standing is None or standing.account.disabled_at is not None:
-            raise Refused("invalid_grant", "The person may not act any more.", id="BW402", detail="disabled or gone")
+        standing = await standing_of(self._store, family.subject)
         resource = self._settings.resource(family.resource)
         if resource is None or request.resource not in (None, family.resource):
             # RFC 9700 section 4.14.2: bound to the resource that was consented to.
