@@ -80,14 +80,21 @@ class SQLiteStore(SQLStore):
         return cls(await asyncio.to_thread(_prepare, Path(path)))
 
     async def _read(self, work: Callable[[Connection], _T]) -> _T:
+        # A few rows by their keys, from SQLite's cache or the system's, take tens of microseconds and wait
+        # for nobody (WAL). To hand that to a thread and back takes ten times as long.
+        return self._read_now(work)
+
+    async def _scan(self, work: Callable[[Connection], _T]) -> _T:
         if self._closed:
             raise _gone(self.path)
         return await asyncio.wrap_future(self._readers.submit(self._read_now, work))
 
     def _read_now(self, work: Callable[[Connection], _T]) -> _T:
+        if self._closed:
+            raise _gone(self.path)
         with _explained(self.path), self._engine.connect() as db:
-            # One snapshot for all that the function looks at.
-            db.exec_driver_sql("BEGIN")
+            # One snapshot for all that the function looks at; the pool ends it when the connection comes back.
+            _raw(db).execute("BEGIN")
             return work(db)
 
     async def _write(self, work: Callable[[Connection], _T]) -> _T:
@@ -178,7 +185,7 @@ class _Writer:
         done: list[_Job] = []
         failure: BaseException | None = None
         try:
-            db.exec_driver_sql("BEGIN IMMEDIATE")
+            _raw(db).execute("BEGIN IMMEDIATE")
             for job in self._waiting(first):
                 # Whoever stopped waiting before their turn came is not served at all.
                 if job.future.set_running_or_notify_cancel():
@@ -186,8 +193,9 @@ class _Writer:
                     _run_one(db, job)
                     if isinstance(job.error, DBAPIError):
                         job.error = _explain(self._path, job.error)
+            _raw(db).execute("COMMIT")
             db.commit()
-        except (DBAPIError, _LostError) as bad:
+        except (DBAPIError, sqlite3.Error, _LostError) as bad:
             failure = _explain(self._path, bad)
             db.rollback()
             if not done and first.future.set_running_or_notify_cancel():
@@ -209,17 +217,23 @@ class _Writer:
 
 
 def _run_one(db: Connection, job: _Job) -> None:
-    db.exec_driver_sql("SAVEPOINT job")
+    raw = _raw(db)
+    raw.execute("SAVEPOINT job")
     try:
         job.result = job.work(db)
     except Exception as bad:  # it belongs to whoever awaits the job, and is raised there
-        if not cast("Any", db.connection.dbapi_connection).in_transaction:
+        if not raw.in_transaction:
             # A full disk, say. What the jobs before this one did is gone with it, so none may be told
             # that it succeeded.
             raise _LostError from bad
-        db.exec_driver_sql("ROLLBACK TO job")
+        raw.execute("ROLLBACK TO job")
         job.error = bad
-    db.exec_driver_sql("RELEASE job")
+    raw.execute("RELEASE job")
+
+
+def _raw(db: Connection) -> sqlite3.Connection:
+    """The driver's own connection, where words to SQLite are said that SQLAlchemy need not know of."""
+    return cast("sqlite3.Connection", db.connection.driver_connection)
 
 
 # -- opening ---------------------------------------------------------------------------------------
