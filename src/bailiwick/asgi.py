@@ -306,10 +306,7 @@ class Guard:
         if known is not None:
             return known
         token = bearer_token(conn["headers"], conn.get("query_string", b""))
-        caller = self._verify_cached(token)
-        if caller is None:
-            caller = await self.verifier.verify(token)
-        caller = caller.under(self.catalog)
+        caller = (await self.verifier.verify(token)).under(self.catalog)
         conn[self._key] = caller
         return caller
 

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from types import CodeType
 from typing import Annotated, Any, get_args, get_origin
 
 from fastapi import params
@@ -206,7 +207,8 @@ def _callables(place: Place) -> Iterator[tuple[Callable[..., Any], Dependant]]:
             continue
         seen.add(id(node.call))
         todo += node.dependencies
-        if node.call is not None:
+        # Our own have nothing to hide, and a thousand routes have a thousand of them.
+        if node.call is not None and not isinstance(node.call, asgi.Guard | Need | Anonymous | Public):
             yield node.call, node
 
 
@@ -266,7 +268,10 @@ def source_of(endpoint: Any) -> str:
         endpoint = inspect.unwrap(endpoint)
         while isinstance(endpoint, functools.partial):
             endpoint = endpoint.func
-        if not (inspect.isfunction(endpoint) or inspect.ismethod(endpoint) or inspect.isclass(endpoint)):
+        code = getattr(endpoint, "__code__", None)
+        if isinstance(code, CodeType):  # not getsourcelines, which reads the whole function to find where it begins
+            return f"{inspect.getsourcefile(code)}:{code.co_firstlineno}"
+        if not inspect.isclass(endpoint):
             endpoint = type(endpoint)
         return f"{inspect.getsourcefile(endpoint)}:{inspect.getsourcelines(endpoint)[1]}"
     except (TypeError, OSError):

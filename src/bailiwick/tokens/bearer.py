@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from bailiwick.errors import (
@@ -121,40 +122,52 @@ class Challenge:
 
     def answer(self, error: BailiwickError) -> Answer:
         """The exact answer for a refusal (RFC 6750 section 3), or a plain 500 for anything else."""
-        headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json")]
-        scope = ""
-        if isinstance(error, InsufficientScope) and self.disclose_scopes:
-            scope = error.required
-        if error.status in {400, 401, 403}:
-            headers.append((b"www-authenticate", self._header(error, scope).encode("ascii")))
-        if isinstance(error, Unavailable):
-            headers.append((b"retry-after", str(error.retry_after).encode()))
-        headers.append((b"cache-control", b"no-store"))
-        known = error.status < 500 or isinstance(error, Unavailable)
-        content = {"detail": error.description if known else "Internal server error."}
-        if error.code:
-            content["error"] = error.code
-        if scope:
-            content["scope"] = scope
-        content["id"] = error.id
-        body = json.dumps(content, separators=(",", ":")).encode()
-        headers.append((b"content-length", str(len(body)).encode()))
-        return Answer(error.status, tuple(headers), body)
-
-    def _header(self, error: BailiwickError, scope: str) -> str:
-        parts = [("realm", self.realm)]
-        if error.code:
-            parts += [("error", error.code), ("error_description", error.description)]
-        if scope:
-            parts.append(("scope", scope))
+        more: list[tuple[str, str]] = []
+        if isinstance(error, InsufficientScope) and self.disclose_scopes and error.required:
+            more.append(("scope", error.required))
         if isinstance(error, StepUpNeeded):
             if error.acr:
-                parts.append(("acr_values", " ".join(error.acr)))
+                more.append(("acr_values", " ".join(error.acr)))
             if error.max_age is not None:
-                parts.append(("max_age", str(error.max_age)))
-        if self.resource_metadata is not None:
-            parts.append(("resource_metadata", self.resource_metadata))
-        return "Bearer " + ", ".join(f'{name}="{quoted(value)}"' for name, value in parts)
+                more.append(("max_age", str(error.max_age)))
+        wait = error.retry_after if isinstance(error, Unavailable) else None
+        known = error.status < 500 or wait is not None
+        description = error.description if known else "Internal server error."
+        return _answer(self, error.status, error.code, description, error.id, tuple(more), wait)
+
+
+# Few refusals are worded differently, and many are sent: under a flood of bad tokens each is written once.
+@lru_cache(maxsize=256)
+def _answer(
+    challenge: Challenge,
+    status: int,
+    code: str,
+    description: str,
+    name: str,
+    more: tuple[tuple[str, str], ...],
+    wait: float | None,
+) -> Answer:
+    headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json")]
+    if status in {400, 401, 403}:
+        parts = [("realm", challenge.realm)]
+        if code:
+            parts += [("error", code), ("error_description", description)]
+        parts += more
+        if challenge.resource_metadata is not None:
+            parts.append(("resource_metadata", challenge.resource_metadata))
+        value = "Bearer " + ", ".join(f'{part}="{quoted(text)}"' for part, text in parts)
+        headers.append((b"www-authenticate", value.encode("ascii")))
+    if wait is not None:
+        headers.append((b"retry-after", str(wait).encode()))
+    headers.append((b"cache-control", b"no-store"))
+    content = {"detail": description}
+    if code:
+        content["error"] = code
+    content |= {part: text for part, text in more if part == "scope"}
+    content["id"] = name
+    body = json.dumps(content, separators=(",", ":")).encode()
+    headers.append((b"content-length", str(len(body)).encode()))
+    return Answer(status, tuple(headers), body)
 
 
 def quoted(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from bailiwick.errors import ConfigurationError, InvalidToken
@@ -25,6 +26,8 @@ __all__ = ["MAX_BYTES", "Envelope", "Signer", "read", "read_claims"]
 MAX_BYTES: Final = 16_384
 # `typ` is a media type: two names of at most 127 characters (RFC 6838 section 4.2).
 MAX_TYPE: Final = 255
+# Of a header that is remembered, in characters; that of an ES256 access token has about 120.
+MAX_KEPT: Final = 512
 
 # Parameters that change what is signed or how it is read, none of which an access token needs:
 # `crit` announces an extension that must be understood (RFC 7515 section 4.1.11), `b64` un-encoded
@@ -77,10 +80,25 @@ def read(token: str, *, max_bytes: int = MAX_BYTES) -> Envelope:
     if len(segments) != 3 or not segments[0] or not segments[2]:
         raise InvalidToken("The token is not a compact JWS of three segments.")
     try:
-        raw_header, payload, signature = map(decode, segments)
+        payload, signature = decode(segments[1]), decode(segments[2])
+        # An issuer's tokens have one header for each key; each is read once, and long ones are not kept.
+        header = _read_header(segments[0]) if len(segments[0]) <= MAX_KEPT else _read_header.__wrapped__(segments[0])
     except Malformed as bad:
         raise InvalidToken("The token is not encoded in canonical base64url.", detail=f"A segment is {bad}.") from None
-    header = _read_object(raw_header, "header")
+    alg, kid, typ = header
+    signing_input = token.rpartition(".")[0].encode("ascii")
+    return Envelope(alg, kid, typ, signing_input, payload, signature)
+
+
+@lru_cache(maxsize=128)
+def _read_header(segment: str) -> tuple[str, str | None, str | None]:
+    """The algorithm, the key's name and the type that a header gives; a refusal is not remembered.
+
+    Raises:
+        Malformed: it is not canonical base64url.
+        InvalidToken: it is no JSON object with fitting types, or uses a parameter that is refused.
+    """
+    header = _read_object(decode(segment), "header")
     for name in _REFUSED:
         if name in header:
             raise InvalidToken(f'The token\'s header uses "{name}", which is refused.', id="BW212")
@@ -92,8 +110,7 @@ def read(token: str, *, max_bytes: int = MAX_BYTES) -> Envelope:
     cty = _optional_text(header, "cty", MAX_TYPE)
     if cty is not None and cty.lower() in {"jwt", "application/jwt"}:
         raise InvalidToken("The token holds another token, which is refused.", id="BW205")  # RFC 7519 section 5.2
-    signing_input = token.rpartition(".")[0].encode("ascii")
-    return Envelope(alg, kid, typ, signing_input, payload, signature)
+    return alg, kid, typ
 
 
 def read_claims(payload: bytes) -> dict[str, Any]:

@@ -25,6 +25,10 @@ __all__ = ["JWTVerifier", "Verifier"]
 
 # How many keys one signature is tried against: a token that names no key must not cost a hundred checks.
 MAX_CANDIDATES: Final = 8
+FORGED: Final = "The token's signature does not verify."
+# How long a signature that does not verify is refused without another look: a key that replaces one of
+# the same name is noticed after this long at the latest.
+FORGED_SECONDS: Final = 5.0
 ACCESS_TOKEN: Final = ("at+jwt",)  # RFC 9068 section 2.1
 
 
@@ -114,6 +118,7 @@ class JWTVerifier:
         self._now = now
         self._checks = tuple(checks)
         self._remembered: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._forged: OrderedDict[bytes, float] = OrderedDict()
         self._lock = threading.Lock()
         self.issuer = self._rules.issuer
         self.audience = self._rules.audience
@@ -133,9 +138,12 @@ class JWTVerifier:
             remembered = self.verify_cached(token)
             if remembered is not None:
                 return remembered
+            self._check_forged(token)
         envelope = read(token, max_bytes=self._max_bytes)
         self._rules.check_type(envelope.typ)
-        await self._check_signature(envelope)
+        if not await self._is_signed(envelope):
+            self._remember_forged(token)
+            raise InvalidToken(FORGED, id="BW203")
         now = self._now()
         principal = self._rules.read(read_claims(envelope.payload), now)
         for check in self._checks:
@@ -176,8 +184,9 @@ class JWTVerifier:
         """Drop every remembered answer, as after a key was withdrawn."""
         with self._lock:
             self._remembered.clear()
+            self._forged.clear()
 
-    async def _check_signature(self, envelope: Envelope) -> None:
+    async def _is_signed(self, envelope: Envelope) -> bool:
         alg = envelope.alg
         if alg not in ALGORITHMS or (isinstance(self._keys, Keyring) and alg not in self._keys.algorithms):
             raise InvalidToken("The token's algorithm is not accepted.", id="BW204")
@@ -186,8 +195,7 @@ class JWTVerifier:
             raise InvalidToken("The token does not say which key signed it.", id="BW203")
         if not candidates:
             raise InvalidToken("The token's signing key is unknown.", id="BW203")
-        if not any(_signed(envelope, key) for key in candidates):
-            raise InvalidToken("The token's signature does not verify.", id="BW203")
+        return any(_signed(envelope, key) for key in candidates)
 
     def _remember(self, token: str, principal: Principal, now: float) -> None:
         ends = principal.expires_at
@@ -198,6 +206,33 @@ class JWTVerifier:
             self._remembered[sha256(token.encode()).digest()] = (principal, until)
             while len(self._remembered) > self._cache_size:
                 self._remembered.popitem(last=False)
+
+    def _check_forged(self, token: str) -> None:
+        """Refuse at once what was refused a moment ago, so that who repeats a forged token does not keep us busy.
+
+        A signature that did not verify will not later, unless another key came under the same name; for that
+        the memory is short. It is apart from the answers, so that no flood of forgeries pushes one of those out.
+        """
+        if not self._forged or len(token) > self._max_bytes:
+            return
+        try:
+            digest = sha256(token.encode()).digest()
+        except UnicodeEncodeError:
+            return
+        until = self._forged.get(digest)
+        if until is None:
+            return
+        if self._now() < until:
+            raise InvalidToken(FORGED, id="BW203")
+        self._forged.pop(digest, None)
+
+    def _remember_forged(self, token: str) -> None:
+        if self._cache_size == 0 or self._cache_seconds == 0:
+            return
+        with self._lock:
+            self._forged[sha256(token.encode()).digest()] = self._now() + min(self._cache_seconds, FORGED_SECONDS)
+            while len(self._forged) > self._cache_size:
+                self._forged.popitem(last=False)
 
 
 def _signed(envelope: Envelope, key: Key) -> bool:

@@ -1,0 +1,101 @@
+"""Requests over HTTP: wrk against one uvicorn worker, each on a core of its own where there are two."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+
+from bench import apps
+from bench.inprocess import Times
+from bench.scenarios import Scenario
+
+CONNECTIONS = 16
+
+
+def why_not() -> str:
+    """Why this part cannot run here, or "" if it can."""
+    if shutil.which("wrk") is None:
+        return "wrk is not installed (Debian and Ubuntu: apt-get install wrk; macOS: brew install wrk)."
+    return ""
+
+
+def _pinned(core: int) -> list[str]:
+    if shutil.which("taskset") is None or (os.cpu_count() or 1) < 2:
+        return []
+    return ["taskset", "-c", str(core)]
+
+
+class Server:
+    """One uvicorn worker with one application."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}{apps.PATH}"
+        command = [sys.executable, "-m", "uvicorn", f"bench.apps:{scenario.app}", "--factory", "--port", str(self.port)]
+        options = ["--no-access-log", "--log-level", "error", "--loop", "uvloop", "--http", "httptools"]
+        self.process = subprocess.Popen([*_pinned(0), *command, *options])
+
+    def wait(self) -> None:
+        """Until it answers as it should."""
+        headers = {name.decode(): value.decode() for name, value in self.scenario.headers(0)}
+        for _ in range(300):
+            time.sleep(0.1)
+            try:
+                with urllib.request.urlopen(urllib.request.Request(self.url, headers=headers)) as answer:
+                    status = answer.status
+            except urllib.error.HTTPError as error:
+                status = error.code
+            except urllib.error.URLError:
+                continue
+            if status != self.scenario.status:
+                raise SystemExit(f"{self.scenario.key} answered {status} over HTTP, not {self.scenario.status}.")
+            return
+        raise SystemExit(f"{self.scenario.key} did not start.")
+
+    def load(self, seconds: float) -> float:
+        """Requests per second under wrk."""
+        # wrk sends a Host of its own.
+        headers = [
+            part
+            for name, value in self.scenario.headers(0)
+            if name != b"host"
+            for part in ("-H", f"{name.decode()}: {value.decode()}")
+        ]
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *headers, self.url]
+        said = subprocess.run([*_pinned(1), *command], capture_output=True, text=True, check=True).stdout
+        done = int(re.search(r"(\d+) requests in", said)[1])  # type: ignore[index]
+        others = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+        refused = int(others[1]) if others else 0
+        if (refused == done) != (self.scenario.status >= 400) or (self.scenario.status < 400 and refused):
+            raise SystemExit(f"{self.scenario.key}: {refused} of {done} answers were no 2xx.\n{said}")
+        return float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])  # type: ignore[index]
+
+
+def measure(scenarios: Sequence[Scenario], rounds: int, seconds: float) -> Times:
+    """Interleaved: wrk for some seconds on each in turn, and again; the others wait idle meanwhile."""
+    servers = [Server(scenario) for scenario in scenarios if scenario.over_http]
+    try:
+        for server in servers:
+            server.wait()
+        for server in servers:
+            server.load(1)
+        times: Times = {server.scenario.key: [] for server in servers}
+        for turn in range(rounds):
+            first = turn % len(servers)
+            for server in servers[first:] + servers[:first]:
+                times[server.scenario.key].append(1 / server.load(seconds))
+        return times
+    finally:
+        for server in servers:
+            server.process.terminate()
+        for server in servers:
+            server.process.wait()

@@ -1,0 +1,88 @@
+"""How long an application with a thousand routes takes to start, and how much memory it holds, open and guarded."""
+
+import asyncio
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from fastapi import FastAPI
+
+from bailiwick import Catalog
+from bailiwick.fastapi import Guard
+from bench import tokens
+
+ROUTES = 1_000
+MEGABYTE = 1 << 20
+
+
+def build(*, guarded: bool) -> FastAPI:
+    """A thousand routes, each with a path parameter; guarded, each with a scope of its own."""
+    app = FastAPI()
+    guard = None
+    if guarded:
+        guard = Guard(Catalog([f"resource{n}:read" for n in range(ROUTES)]), tokens.verifier())
+        guard.protect(app)
+    for n in range(ROUTES):
+
+        async def handler(item: int):
+            return {"item": item}
+
+        needs = [guard.requires(f"resource{n}:read")] if guard is not None else []
+        app.get(f"/resource{n}/{{item}}", dependencies=needs)(handler)
+    return app
+
+
+async def _start(app: FastAPI) -> None:
+    async with app.router.lifespan_context(app):
+        pass
+
+
+def _resident() -> int:
+    """Bytes in memory now; the highest so far where /proc does not say."""
+    gc.collect()
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _one(*, guarded: bool) -> dict[str, float]:
+    before = _resident()
+    begun = time.perf_counter()
+    app = build(guarded=guarded)
+    asyncio.run(_start(app))
+    took = time.perf_counter() - begun
+    return {"seconds": took, "megabytes": (_resident() - before) / MEGABYTE}
+
+
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Open and guarded in turn, each in a process of its own; medians, and the medians of the differences."""
+    runs: dict[str, list[dict[str, float]]] = {"open": [], "guarded": []}
+    for _ in range(rounds):
+        for kind, found in runs.items():
+            said = subprocess.run(
+                [sys.executable, "-m", "bench.start", kind], capture_output=True, text=True, check=True
+            )
+            found.append(json.loads(said.stdout))
+    result = {
+        kind: {what: median(one[what] for one in found) for what in ("seconds", "megabytes")}
+        for kind, found in runs.items()
+    }
+    # The least of several is the nearest to what the work itself takes; others only add to it.
+    least = {kind: min(one["seconds"] for one in found) for kind, found in runs.items()}
+    result["difference"] = {
+        "seconds": least["guarded"] - least["open"],
+        "megabytes": result["guarded"]["megabytes"] - result["open"]["megabytes"],
+    }
+    return result
+
+
+if __name__ == "__main__":
+    json.dump(_one(guarded=sys.argv[1] == "guarded"), sys.stdout)
