@@ -50,16 +50,8 @@ class Protection:
         FasterAPI's application has slots and no place for hooks. It is given a class of its own, derived
         from the one it has, that differs in what is hooked and carries this protection.
         """
-        app, kind = self.app, type(self.app)
-
-        async def first(itself: Any, conn: Any, receive: Any, send: Any) -> None:
-            # A server without a lifespan: compile before anything is matched.
-            if conn["type"] != "lifespan":
-                self.compile()
-            await kind._asgi_app(itself, conn, receive, send)  # noqa: SLF001
-
-        hooked = {"__slots__": (), "__module__": kind.__module__, "bailiwick": self, "_asgi_app": first}
-        app.__class__ = type(kind.__name__, (Protected, kind), hooked)
+        app = self.app
+        app.__class__ = hooked(type(app), self)
         app._router = Router(self, app._router)  # noqa: SLF001
         app.exception_handlers.setdefault(BailiwickError, self._refusals.answer)
 
@@ -108,6 +100,20 @@ class Protection:
             # From now on the way in is FasterAPI's own, at no cost.
             del type(self.app)._asgi_app  # noqa: SLF001
             return plan
+
+    async def start(self, receive: Any, send: Any) -> None:
+        """Compile when the server starts the application, and tell it if that fails.
+
+        Raises:
+            ConfigurationError: a route is not settled, or declared wrongly.
+        """
+        try:
+            self.compile().check()
+        except ConfigurationError as wrong:
+            # Said in the protocol's words, or a server would take the failure for a missing lifespan and go on.
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(wrong)})
+            raise
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -253,9 +259,10 @@ class Protection:
         if closed:
             log.error("routes were added that nobody settled; they are closed: %s", closed)
 
-    def describe(self, document: dict[str, Any]) -> None:
-        """Write the security into an OpenAPI document that FasterAPI has just generated."""
-        describe(document, self.compile(), self.guard.scheme_name, self.guard.scheme)
+    def describe(self, document: dict[str, Any] | None) -> None:
+        """Write the security into an OpenAPI document that FasterAPI has just generated; None is none."""
+        if document is not None:
+            describe(document, self.compile(), self.guard.scheme_name, self.guard.scheme)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,43 +345,51 @@ class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
 _DOCUMENT: Final = Faster._openapi_cache  # noqa: SLF001
 
 
-class Protected(Faster):  # type: ignore[misc]  # FasterAPI ships no types
-    """What differs in an application that is protected."""
+def hooked(kind: Any, protection: Protection) -> type:
+    """The class of an application, with what differs where it is protected.
 
-    __slots__ = ()
-    bailiwick: Protection
+    Args:
+        kind: the application's class; FasterAPI's own or one derived from it.
+        protection: of the application that is given the new class.
+    """
 
-    @property
-    def _openapi_cache(self) -> Any:
-        return _DOCUMENT.__get__(self)
+    class Protected(kind):  # type: ignore[misc]  # known only now
+        __slots__ = ()
+        bailiwick = protection
 
-    @_openapi_cache.setter
-    def _openapi_cache(self, document: Any) -> None:
-        # FasterAPI generates a document once and keeps it: whoever asked for it is given this same object.
-        if document is not None:
-            self.bailiwick.describe(document)
-        _DOCUMENT.__set__(self, document)
+        async def _asgi_app(self, conn: Any, receive: Any, send: Any) -> None:
+            # A server without a lifespan: compile before anything is matched. Taken away once that is done.
+            if conn["type"] != "lifespan":
+                protection.compile()
+            await super()._asgi_app(conn, receive, send)
 
-    async def _handle_lifespan(self, conn: Any, receive: Any, send: Any) -> None:
-        try:
-            self.bailiwick.compile().check()
-        except ConfigurationError as wrong:
-            # Said in the protocol's words, or a server would take the failure for a missing lifespan and go on.
-            await receive()
-            await send({"type": "lifespan.startup.failed", "message": str(wrong)})
-            raise
-        await super()._handle_lifespan(conn, receive, send)
+        @property
+        def _openapi_cache(self) -> Any:
+            return _DOCUMENT.__get__(self)
 
-    def websocket(self, path: str) -> Any:
-        """Register a WebSocket handler, behind its gate if the application has started."""
-        add = super().websocket
+        @_openapi_cache.setter
+        def _openapi_cache(self, document: Any) -> None:
+            # FasterAPI generates a document once and keeps it: whoever asked for it is given this same object.
+            protection.describe(document)
+            _DOCUMENT.__set__(self, document)
 
-        def decorator(handler: Any) -> Any:
-            add(path)(self.bailiwick.late_socket(path.rstrip("/") or "/", handler))
-            return handler
+        async def _handle_lifespan(self, conn: Any, receive: Any, send: Any) -> None:
+            await protection.start(receive, send)
+            await super()._handle_lifespan(conn, receive, send)
 
-        return decorator
+        def websocket(self, path: str) -> Any:
+            """Register a WebSocket handler, behind its gate if the application has started."""
+            add = super().websocket
 
-    def mount(self, path: str, app: Any, name: str | None = None) -> None:
-        """Mount an application, behind its gate if this one has started."""
-        super().mount(path, self.bailiwick.late_mount(path, app), name)
+            def decorator(handler: Any) -> Any:
+                add(path)(protection.late_socket(path.rstrip("/") or "/", handler))
+                return handler
+
+            return decorator
+
+        def mount(self, path: str, app: Any, name: str | None = None) -> None:
+            """Mount an application, behind its gate if this one has started."""
+            super().mount(path, protection.late_mount(path, app), name)
+
+    Protected.__name__, Protected.__qualname__, Protected.__module__ = kind.__name__, kind.__qualname__, kind.__module__
+    return Protected

@@ -1,0 +1,608 @@
+"""The FasterAPI door's solver: a dependency runs in whatever form it is written, with its scopes, in its turn."""
+
+import dataclasses
+import functools
+from typing import Annotated
+
+import pytest
+from FasterAPI import (
+    BackgroundTasks,
+    Depends,
+    Faster,
+    Form,
+    HTTPException,
+    OAuth2PasswordRequestForm,
+    Request,
+    StreamingResponse,
+)
+from FasterAPI.security import SecurityScopes as PlainSecurityScopes
+from starlette.testclient import TestClient
+
+from bailiwick import Principal
+from bailiwick.errors import ConfigurationError
+from bailiwick.fasterapi import Guard, Security, SecurityScopes
+
+
+@pytest.fixture
+def guard(catalog, issuer):
+    return Guard(catalog, issuer)
+
+
+@pytest.fixture
+def app(guard):
+    app = Faster()
+    guard.protect(app, default=guard.public("the guard under test is the application's own"))
+    return app
+
+
+def client_of(app):
+    return TestClient(app, raise_server_exceptions=False)
+
+
+class Refusing:
+    """The application's own guard, in every form in which one can be written; each always refuses."""
+
+    def __init__(self):
+        self.ran = []
+
+    def refuse(self):
+        self.ran.append(1)
+        raise HTTPException(status_code=403, detail="refused")
+
+    def form(self, name):
+        refuse = self.refuse
+
+        def plain():
+            refuse()
+
+        async def coroutine():
+            refuse()
+
+        def generator():
+            refuse()
+            yield
+
+        async def async_generator():
+            refuse()
+            yield
+
+        class Class:
+            def __init__(self):
+                refuse()
+
+        class Instance:
+            def __call__(self):
+                refuse()
+
+            def method(self):
+                refuse()
+
+            async def later(self):
+                refuse()
+
+            @classmethod
+            async def of_class(cls):
+                refuse()
+
+            @staticmethod
+            def static():
+                refuse()
+
+        class AsyncInstance:
+            async def __call__(self):
+                refuse()
+
+        @dataclasses.dataclass(frozen=True)
+        class Frozen:
+            role: str
+
+            async def __call__(self):
+                refuse()
+
+        @dataclasses.dataclass
+        class Unhashable:
+            role: str
+
+            async def __call__(self):
+                refuse()
+
+        class GeneratorInstance:
+            def __call__(self):
+                refuse()
+                yield
+
+        def wants(role):
+            refuse()
+
+        async def wants_later(role):
+            refuse()
+
+        @functools.wraps(coroutine)
+        def around(*args, **kwargs):
+            return coroutine(*args, **kwargs)
+
+        def hands_back():
+            return coroutine()
+
+        return {
+            "def": plain,
+            "async def": coroutine,
+            "generator": generator,
+            "async generator": async_generator,
+            "class": Class,
+            "instance": Instance(),
+            "async instance": AsyncInstance(),
+            "generator instance": GeneratorInstance(),
+            "bound method": Instance().method,
+            "async bound method": Instance().later,
+            "async classmethod": Instance.of_class,
+            "staticmethod": Instance.static,
+            "frozen dataclass instance": Frozen("a"),
+            "unhashable dataclass instance": Unhashable("a"),
+            "partial": functools.partial(wants, "a"),
+            "async partial": functools.partial(wants_later, role="a"),
+            "lambda": lambda role="a": refuse(),
+            "sync wrapper around async": around,
+            "function that returns a coroutine": hands_back,
+        }[name]
+
+
+FORMS = [
+    "def",
+    "async def",
+    "generator",
+    "async generator",
+    "class",
+    "instance",
+    "async instance",
+    "generator instance",
+    "bound method",
+    "async bound method",
+    "async classmethod",
+    "staticmethod",
+    "frozen dataclass instance",
+    "unhashable dataclass instance",
+    "partial",
+    "async partial",
+    "lambda",
+    "sync wrapper around async",
+    "function that returns a coroutine",
+]
+
+
+@pytest.mark.parametrize("where", ["parameter", "annotated", "route", "nested", "include"])
+@pytest.mark.parametrize("form", FORMS)
+def test_x04_a_guard_of_any_form_runs_and_can_refuse(app, form, where):
+    from FasterAPI import FasterRouter
+
+    refusing = Refusing()
+    call = refusing.form(form)
+    reached = []
+
+    async def above(x: None = Depends(call)):
+        reached.append("above")
+
+    if where == "parameter":
+
+        @app.get("/x")
+        async def x(guarded: None = Depends(call)):
+            reached.append("endpoint")
+    elif where == "annotated":
+
+        @app.get("/x")
+        async def x(guarded: Annotated[None, Depends(call)]):
+            reached.append("endpoint")
+    elif where == "route":
+
+        @app.get("/x", dependencies=[Depends(call)])
+        async def x():
+            reached.append("endpoint")
+    elif where == "nested":
+
+        @app.get("/x")
+        async def x(guarded: None = Depends(above)):
+            reached.append("endpoint")
+    else:
+        router = FasterRouter()
+
+        @router.get("/x")
+        async def x():
+            reached.append("endpoint")
+
+        app.include_router(router, dependencies=[Depends(call)])
+
+    response = client_of(app).get("/x")
+
+    assert (response.status_code, response.json()) == (403, {"detail": "refused"})
+    assert refusing.ran == [1]
+    assert reached == []
+
+
+def test_a_wrapper_that_hides_its_signature_is_refused_at_start(app, guard):
+    async def coroutine():
+        raise HTTPException(status_code=403)
+
+    def around(*args, **kwargs):
+        return coroutine(*args, **kwargs)
+
+    @app.get("/x", dependencies=[Depends(around)])
+    async def x():
+        return "open"
+
+    with pytest.raises(ConfigurationError, match=r"GET /x.*around") as refused:
+        guard.plan(app)
+    assert refused.value.id == "BW122"
+
+
+def test_a_generator_that_a_plain_function_hands_back_is_no_guard_that_silently_does_nothing(app):
+    def generator():
+        raise HTTPException(status_code=403)
+        yield
+
+    def hands_back():
+        return generator()
+
+    @app.get("/x", dependencies=[Depends(hands_back)])
+    async def x():
+        return "open"
+
+    response = client_of(app).get("/x")
+
+    assert response.status_code >= 400
+    assert "open" not in response.text
+
+
+@pytest.mark.parametrize("form", ["def", "async", "gen", "agen", "class", "instance", "async_instance", "method"])
+def test_whatever_form_a_dependency_has_it_is_given_the_caller(app, guard, issuer, form):
+    Caller = Annotated[Principal, guard.requires("items")]
+    closed = []
+
+    def plain(caller: Caller):
+        return caller.subject
+
+    async def coroutine(caller: Caller):
+        return caller.subject
+
+    def generator(caller: Caller):
+        yield caller.subject
+        closed.append("gen")
+
+    async def async_generator(caller: Caller):
+        try:
+            yield caller.subject
+        finally:
+            closed.append("agen")
+
+    class Thing(str):
+        def __new__(cls, caller: Caller):
+            return str.__new__(cls, caller.subject)
+
+        def __init__(self, caller: Caller):
+            pass
+
+    class Instance:
+        def __call__(self, caller: Caller):
+            return caller.subject
+
+        async def later(self, caller: Caller):
+            return caller.subject
+
+    class AsyncInstance:
+        async def __call__(self, caller: Caller):
+            return caller.subject
+
+    call = {
+        "def": plain,
+        "async": coroutine,
+        "gen": generator,
+        "agen": async_generator,
+        "class": Thing,
+        "instance": Instance(),
+        "async_instance": AsyncInstance(),
+        "method": Instance().later,
+    }[form]
+
+    @app.get("/x")
+    async def x(who: Annotated[str, Depends(call)]):
+        return who
+
+    client = client_of(app)
+
+    assert client.get("/x", headers=issuer.bearer("items")).text == "alice"
+    assert client.get("/x", headers=issuer.bearer("me")).status_code == 403
+    assert closed == ([form] if "gen" in form else [])
+
+
+@pytest.mark.parametrize("form", ["partial", "method", "instance", "sync"])
+def test_whatever_form_a_handler_has_it_is_guarded_and_run(app, guard, issuer, form):
+    class Handlers:
+        async def method(self, caller: Principal = guard.requires("items")):
+            return caller.subject
+
+        async def __call__(self, caller: Principal = guard.requires("items")):
+            return caller.subject
+
+    async def wants(role, caller: Principal = guard.requires("items")):
+        return caller.subject
+
+    def sync(caller: Principal = guard.requires("items")):
+        return caller.subject
+
+    handler = {
+        "partial": functools.partial(wants, "a"),
+        "method": Handlers().method,
+        "instance": Handlers(),
+        "sync": sync,
+    }[form]
+    app.get("/x")(handler)
+    client = client_of(app)
+
+    assert client.get("/x").status_code == 401
+    assert client.get("/x", headers=issuer.bearer("items")).text == "alice"
+
+
+def test_x02_a_dependency_is_handed_its_scopes_under_either_class_of_that_name(app, guard, issuer):
+    seen = {}
+
+    def ours(scopes: SecurityScopes, caller: Annotated[Principal, Security(guard)]):
+        seen["ours"] = (scopes.scopes, scopes.scope_str, type(scopes))
+
+    def theirs(scopes: PlainSecurityScopes | None, caller: Annotated[Principal, Security(guard)]):
+        seen["theirs"] = (scopes.scopes, scopes.scope_str, type(scopes))
+
+    @app.get("/x")
+    async def x(
+        a: Annotated[None, Security(ours, scopes=["items", "me"])], b: Annotated[None, Security(theirs, scopes=["me"])]
+    ):
+        return 1
+
+    assert client_of(app).get("/x", headers=issuer.bearer("items me")).status_code == 200
+    assert seen == {"ours": (["items", "me"], "items me", SecurityScopes), "theirs": (["me"], "me", SecurityScopes)}
+    assert issubclass(SecurityScopes, PlainSecurityScopes)
+
+
+def test_the_list_of_scopes_is_the_receivers_own(app, guard, issuer):
+    seen = []
+
+    def greedy(scopes: SecurityScopes, caller: Annotated[Principal, Security(guard)]):
+        seen.append(list(scopes.scopes))
+        scopes.scopes.append("admin:*")
+
+    @app.get("/x")
+    async def x(a: Annotated[None, Security(greedy, scopes=["items"])]):
+        return 1
+
+    client = client_of(app)
+    for _ in range(2):
+        client.get("/x", headers=issuer.bearer("items"))
+
+    assert seen == [["items"], ["items"]]
+
+
+def test_a_dependency_with_a_guard_below_it_runs_once_for_each_set_of_scopes(app, guard, issuer):
+    runs = []
+
+    async def current(caller: Annotated[Principal, Security(guard)]):
+        runs.append(caller.subject)
+        return len(runs)
+
+    @app.get("/x")
+    async def x(
+        a: Annotated[int, Security(current, scopes=["items"])],
+        b: Annotated[int, Security(current, scopes=["items"])],
+        c: Annotated[int, Security(current, scopes=["me"])],
+    ):
+        return [a, b, c]
+
+    assert client_of(app).get("/x", headers=issuer.bearer("items me")).json() == [1, 1, 2]
+
+
+def test_dependencies_are_left_in_reverse_and_are_told_what_went_wrong(app):
+    events = []
+
+    def outer():
+        events.append("outer in")
+        try:
+            yield "o"
+        except ValueError as error:
+            events.append(f"outer saw {error}")
+            raise
+        finally:
+            events.append("outer out")
+
+    async def inner(o: str = Depends(outer)):
+        events.append("inner in")
+        yield o + "i"
+        events.append("inner out")
+
+    @app.get("/fine")
+    async def fine(value: str = Depends(inner)):
+        events.append("endpoint")
+        return value
+
+    @app.get("/broken")
+    async def broken(value: str = Depends(inner)):
+        raise ValueError("broken")
+
+    client = client_of(app)
+
+    assert client.get("/fine").text == "oi"
+    assert events == ["outer in", "inner in", "endpoint", "inner out", "outer out"]
+    events.clear()
+    assert client.get("/broken").status_code == 500
+    assert events == ["outer in", "inner in", "outer saw broken", "outer out"]
+
+
+def test_what_a_stream_reads_from_is_left_after_the_stream(app):
+    events = []
+
+    def session():
+        events.append("open")
+        yield events
+        events.append("closed")
+
+    @app.get("/x")
+    async def x(opened: list = Depends(session)):
+        async def stream():
+            for _ in range(2):
+                opened.append("chunk")
+                yield b"x"
+
+        return StreamingResponse(stream())
+
+    assert client_of(app).get("/x").text == "xx"
+    assert events == ["open", "chunk", "chunk", "closed"]
+
+
+def test_an_exception_that_a_dependency_swallows_is_not_answered_with_silence(app):
+    def swallowing():
+        try:
+            yield
+        except ValueError:
+            return
+
+    @app.get("/x", dependencies=[Depends(swallowing)])
+    async def x():
+        raise ValueError("broken")
+
+    assert client_of(app).get("/x").status_code == 500
+
+
+def test_x27_a_bare_depends_takes_the_class_in_the_annotation(app):
+    @app.post("/token")
+    async def token(form: OAuth2PasswordRequestForm = Depends()):
+        return {"user": form.username, "scopes": form.scopes}
+
+    @app.post("/named")
+    async def named(form: OAuth2PasswordRequestForm = Depends(OAuth2PasswordRequestForm)):
+        return {"user": form.username, "scopes": form.scopes}
+
+    client = client_of(app)
+    sent = {"username": "u", "password": "p", "scope": "a b"}
+
+    for path in ("/token", "/named"):
+        assert client.post(path, data=sent).json() == {"user": "u", "scopes": ["a", "b"]}
+
+
+def test_x30_a_guard_named_by_its_annotation_alone_runs(app):
+    class MustBeAdmin:
+        def __init__(self, request: Request):
+            if request.headers.get("x-role") != "admin":
+                raise HTTPException(status_code=403, detail="no")
+
+    @app.get("/x")
+    async def x(guarded: Annotated[MustBeAdmin, Depends()]):
+        return "in"
+
+    client = client_of(app)
+
+    assert client.get("/x").status_code == 403
+    assert client.get("/x", headers={"x-role": "admin"}).text == "in"
+
+
+def test_x15_what_a_partial_has_bound_cannot_be_overwritten_by_the_caller(app):
+    async def role(role: str, request: Request):
+        return role
+
+    @app.get("/x")
+    async def x(who: str = Depends(functools.partial(role, role="admin"))):
+        return who
+
+    @app.get("/{role}/y")
+    async def y(who: str = Depends(functools.partial(role, role="admin"))):
+        return who
+
+    client = client_of(app)
+
+    assert client.get("/x?role=evil").text == "admin"
+    assert client.get("/evil/y").text == "admin"
+
+
+def test_x16_string_annotations_of_bound_methods_and_instances_are_understood(app):
+    class Here:
+        def method(self, request: "Request"):
+            return request.path
+
+        def __call__(self, request: "Request"):
+            return request.path
+
+    @app.get("/method")
+    async def method(path: str = Depends(Here().method)):
+        return path
+
+    @app.get("/instance")
+    async def instance(path: str = Depends(Here())):
+        return path
+
+    client = client_of(app)
+
+    assert client.get("/method").text == "/method"
+    assert client.get("/instance").text == "/instance"
+
+
+def test_two_markers_on_one_parameter_are_refused_and_a_guard_beside_a_query_runs(app, guard, issuer):
+    from FasterAPI import Query
+
+    @app.get("/x")
+    async def x(caller: Annotated[Principal, Query(), guard.requires("items")]):
+        return caller.subject
+
+    assert client_of(app).get("/x").status_code == 401
+    assert client_of(app).get("/x", headers=issuer.bearer("items")).text == "alice"
+
+    other = Faster()
+    guard.protect(other)
+
+    @other.get("/y")
+    async def y(caller: Annotated[Principal, guard.requires("items"), Depends(lambda: None)]):
+        return 1
+
+    with pytest.raises(ConfigurationError, match="GET /y") as refused:
+        guard.plan(other)
+    assert refused.value.id == "BW123"
+
+
+def test_dependencies_share_the_body_and_the_background_tasks_of_the_request(app):
+    ran = []
+
+    async def first(tasks: BackgroundTasks, name: str = Form()):
+        tasks.add_task(ran.append, f"first {name}")
+        return name
+
+    class Second:
+        def __init__(self, tasks: BackgroundTasks, first: str = Depends(first)):
+            tasks.add_task(ran.append, "second")
+            self.name = first
+
+    @app.post("/x")
+    async def x(tasks: BackgroundTasks, second: Second = Depends(Second), name: str = Form()):
+        tasks.add_task(ran.append, "endpoint")
+        return [second.name, name]
+
+    assert client_of(app).post("/x", data={"name": "n"}).json() == ["n", "n"]
+    assert ran == ["first n", "second", "endpoint"]
+
+
+def test_x13_a_parameter_that_nothing_fills_is_still_500_and_never_a_guard_that_is_skipped(app):
+    reached = []
+
+    async def needs(q: str):
+        reached.append("dependency")
+
+    @app.get("/x", dependencies=[Depends(needs)])
+    async def x():
+        reached.append("endpoint")
+
+    assert client_of(app).get("/x?q=1").status_code == 500
+    assert reached == []
+
+
+def test_the_caller_cannot_be_injected_by_anybody_else(app, guard, issuer):
+    async def current(caller: Annotated[Principal, guard.requires("items")]):
+        return caller
+
+    @app.get("/{caller}")
+    async def x(who: Principal = Depends(current), caller: str = "none"):
+        return f"{who.subject} {caller}"
+
+    assert client_of(app).get("/root?caller=root", headers=issuer.bearer("items")).text == "alice root"
