@@ -36,6 +36,7 @@ __all__ = [
     "Revocation",
     "Revoked",
     "RoleRecord",
+    "Session",
     "Standing",
     "StoredKey",
     "name_key",
@@ -402,6 +403,25 @@ class PushedRequest:
     digest: str = field(repr=False)
     client: str
     parameters: tuple[tuple[str, str], ...]
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person logged in at one browser.
+
+    Args:
+        digest: SHA-256 of what the browser's cookie holds.
+        subject: the person's id.
+        authenticated_at: when they proved who they are, seconds since the epoch.
+        idle_until: the end if the browser stays silent, seconds since the epoch.
+        expires_at: the end whatever happens, seconds since the epoch.
+    """
+
+    digest: str = field(repr=False)
+    subject: str
+    authenticated_at: float
+    idle_until: float
     expires_at: float
 
 

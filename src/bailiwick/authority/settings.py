@@ -45,6 +45,9 @@ class Lifetimes:
         assertion: the furthest end of a client's signed assertion (RFC 7523 section 3), and so how long its
             `jti` is remembered.
         unused_client: a client that registered itself and that nobody ever let do anything.
+        session: a person's login at one browser, whatever they do (NIST SP 800-63B section 4.2.3: 12 hours).
+        session_idle: the same while the browser is silent (ibid.: 30 minutes).
+        page: how long a page may lie open before its form is sent.
         key_pending: how long a new signing key is published before it signs.
         key_active: how long it signs.
         journal: how long lines of the journal are kept.
@@ -60,6 +63,9 @@ class Lifetimes:
     pushed: int = MINUTE
     assertion: int = HOUR
     unused_client: int = 7 * DAY
+    session: int = 12 * HOUR
+    session_idle: int = 30 * MINUTE
+    page: int = 30 * MINUTE
     key_pending: int = DAY
     key_active: int = 90 * DAY
     journal: int = 400 * DAY
@@ -91,6 +97,8 @@ STRICT: Final = Lifetimes(
     refresh_grace=10,
     code=30,
     device=5 * MINUTE,
+    session_idle=15 * MINUTE,  # NIST SP 800-63B section 4.3.3
+    page=10 * MINUTE,
 )
 
 

@@ -29,6 +29,7 @@ from .records import (
     RefreshToken,
     Revocation,
     RoleRecord,
+    Session,
     Standing,
     StoredKey,
 )
@@ -179,7 +180,8 @@ class Store(Protocol):
     async def revoke(self, revocation: Revocation, event: Event) -> int:
         """Let something no longer hold, and say so in the feed.
 
-        A family, authorization, subject or client takes its living refresh families with it. A
+        A family, authorization, subject or client takes its living refresh families with it, a subject
+        their sessions too. A
         scope or an authorization has its rows withdrawn, which for one scope leaves the families alone.
 
         Returns:
@@ -265,6 +267,33 @@ class Store(Protocol):
 
     async def claim(self, name: str, now: float, until: float) -> Claimed:
         """Claim a one-time name, remembered until then."""
+
+    # -- sessions -------------------------------------------------------------------------------
+
+    async def open_session(
+        self, session: Session, event: Event, *, account: Account, instead_of: str | None = None
+    ) -> bool:
+        """Begin a session, and end the one that the browser had until now.
+
+        Args:
+            session: the new one.
+            event: for the journal.
+            account: the person as they were when they proved who they are.
+            instead_of: digest of the session to end; None if the browser had none.
+
+        Returns:
+            False, and nothing written, if the person was changed or disabled since: a password that was replaced
+            while it was being checked must not open what the replacement has just closed.
+        """
+
+    async def session(self, digest: str, now: float) -> Session | None:
+        """A session that has neither ended nor been silent too long."""
+
+    async def prolong_session(self, digest: str, idle_until: float) -> bool:
+        """Let a session be silent until then; False if it is gone."""
+
+    async def close_session(self, digest: str, event: Event) -> bool:
+        """End a session; False, and nothing written, if it is gone."""
 
     # -- keys, secrets, journal ---------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from bailiwick.authority.records import (
     Revocation,
     Revoked,
     RoleRecord,
+    Session,
     Standing,
     StoredKey,
     name_key,
@@ -51,6 +52,7 @@ class MemoryStore:
         self._devices: dict[str, DeviceCode] = {}
         self._pushed: dict[str, PushedRequest] = {}
         self._claimed: dict[str, float] = {}
+        self._sessions: dict[str, Session] = {}
         self._revocations: list[Revocation] = []
         self._keys: dict[str, StoredKey] = {}
         self._secrets: dict[str, bytes] = {}
@@ -240,6 +242,8 @@ class MemoryStore:
                 )
             case Revoked.SCOPE | Revoked.AUTHORIZATION:
                 changed = self._withdraw(revocation)
+        if revocation.kind is Revoked.SUBJECT:
+            self._sessions = {key: one for key, one in self._sessions.items() if one.subject != revocation.key}
         for family in list(self._families.values()):
             hangs_on = {
                 Revoked.FAMILY: family.id,
@@ -464,6 +468,43 @@ class MemoryStore:
             self._claimed[name] = until
             return Claimed.FIRST_TIME
 
+    # -- sessions -------------------------------------------------------------------------------
+
+    async def open_session(
+        self, session: Session, event: Event, *, account: Account, instead_of: str | None = None
+    ) -> bool:
+        """See `Store.open_session`."""
+        with self._lock:
+            known = self._accounts.get(account.id)
+            if known is None or known.version != account.version or known.disabled_at is not None:
+                return False
+            self._sessions.pop(instead_of or "", None)
+            self._sessions[session.digest] = session
+            self._write_down(event)
+            return True
+
+    async def session(self, digest: str, now: float) -> Session | None:
+        """See `Store.session`."""
+        found = self._sessions.get(digest)
+        return found if found is not None and min(found.idle_until, found.expires_at) > now else None
+
+    async def prolong_session(self, digest: str, idle_until: float) -> bool:
+        """See `Store.prolong_session`."""
+        with self._lock:
+            found = self._sessions.get(digest)
+            if found is None:
+                return False
+            self._sessions[digest] = replace(found, idle_until=idle_until)
+            return True
+
+    async def close_session(self, digest: str, event: Event) -> bool:
+        """See `Store.close_session`."""
+        with self._lock:
+            if self._sessions.pop(digest, None) is None:
+                return False
+            self._write_down(event)
+            return True
+
     # -- keys, secrets, journal ---------------------------------------------------------------
 
     async def keys(self) -> Sequence[StoredKey]:
@@ -535,6 +576,9 @@ class MemoryStore:
             self._devices = {digest: one for digest, one in self._devices.items() if one.expires_at > now}
             self._pushed = {digest: one for digest, one in self._pushed.items() if one.expires_at > now}
             self._claimed = {name: until for name, until in self._claimed.items() if until > now}
+            self._sessions = {
+                key: one for key, one in self._sessions.items() if min(one.idle_until, one.expires_at) > now
+            }
             self._revocations = [line for line in self._revocations if line.until > now]
             if journal_before is not None:
                 self._journal = [line for line in self._journal if line.at >= journal_before]
@@ -548,6 +592,7 @@ class MemoryStore:
             self._devices,
             self._pushed,
             self._claimed,
+            self._sessions,
             self._revocations,
             self._journal,
         )

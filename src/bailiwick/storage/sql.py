@@ -53,6 +53,7 @@ from bailiwick.authority.records import (
     Revocation,
     Revoked,
     RoleRecord,
+    Session,
     Standing,
     StoredKey,
     name_key,
@@ -565,6 +566,56 @@ class SQLStore:
 
         return await self._write(work)
 
+    # -- sessions -------------------------------------------------------------------------------
+
+    async def open_session(
+        self, session: Session, event: Event, *, account: Account, instead_of: str | None = None
+    ) -> bool:
+        """See `Store.open_session`."""
+
+        def work(db: Connection) -> bool:
+            c = t.account.c
+            same = and_(c.id == account.id, c.version == account.version, c.disabled_at.is_(None))
+            # The lock is PostgreSQL's, as for devices: whoever disables the person waits, or went first.
+            if db.execute(select(c.id).where(same).with_for_update()).first() is None:
+                return False
+            db.execute(delete(t.session).where(t.session.c.digest == (instead_of or "")))
+            db.execute(
+                insert(t.session).values(
+                    digest=session.digest,
+                    subject=session.subject,
+                    authenticated_at=session.authenticated_at,
+                    idle_until=session.idle_until,
+                    expires_at=session.expires_at,
+                )
+            )
+            _write_down(db, event)
+            return True
+
+        return await self._write(work)
+
+    async def session(self, digest: str, now: float) -> Session | None:
+        """See `Store.session`."""
+        c = t.session.c
+        which = and_(c.digest == digest, c.idle_until > now, c.expires_at > now)
+        return await self._read(lambda db: _first(db, t.session, which, _session))
+
+    async def prolong_session(self, digest: str, idle_until: float) -> bool:
+        """See `Store.prolong_session`."""
+        statement = update(t.session).where(t.session.c.digest == digest).values(idle_until=idle_until)
+        return await self._write(lambda db: db.execute(statement).rowcount == 1)
+
+    async def close_session(self, digest: str, event: Event) -> bool:
+        """See `Store.close_session`."""
+
+        def work(db: Connection) -> bool:
+            if not db.execute(delete(t.session).where(t.session.c.digest == digest)).rowcount:
+                return False
+            _write_down(db, event)
+            return True
+
+        return await self._write(work)
+
     # -- keys, secrets, journal ---------------------------------------------------------------
 
     async def keys(self) -> Sequence[StoredKey]:
@@ -644,6 +695,7 @@ class SQLStore:
                 delete(t.device_code).where(t.device_code.c.expires_at <= now),
                 delete(t.pushed_request).where(t.pushed_request.c.expires_at <= now),
                 delete(t.claimed).where(t.claimed.c.until <= now),
+                delete(t.session).where(or_(t.session.c.idle_until <= now, t.session.c.expires_at <= now)),
                 delete(t.revocation).where(t.revocation.c.until <= now),
             )
             count = sum(db.execute(statement).rowcount for statement in gone)
@@ -754,6 +806,8 @@ def _end(db: Connection, revocation: Revocation) -> int:
         changed = int(db.execute(known).first() is None)
     elif kind in (Revoked.SCOPE, Revoked.AUTHORIZATION):
         changed = _withdraw(db, revocation)
+    if kind is Revoked.SUBJECT:
+        db.execute(delete(t.session).where(t.session.c.subject == revocation.key))
     column = {
         Revoked.FAMILY: t.family.c.id,
         Revoked.AUTHORIZATION: t.family.c.authorization,
@@ -1082,6 +1136,10 @@ def _device_code(row: Row[Any]) -> DeviceCode:
 def _pushed_request(row: Row[Any]) -> PushedRequest:
     parameters = tuple((name, value) for name, value in json.loads(row.parameters))
     return PushedRequest(row.digest, row.client, parameters, row.expires_at)
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(row.digest, row.subject, row.authenticated_at, row.idle_until, row.expires_at)
 
 
 def _revocation(row: Row[Any]) -> Revocation:

@@ -39,6 +39,7 @@ __all__ = [
     "revocation",
     "role",
     "secret",
+    "session",
     "signing_key",
 ]
 
@@ -208,6 +209,18 @@ pushed_request = Table(
     Column("parameters", Text, nullable=False),
     Column("expires_at", Double, nullable=False),
     Index(None, "expires_at"),
+)
+
+session = Table(
+    "bw_session",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("authenticated_at", Double, nullable=False),
+    Column("idle_until", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index(None, "subject"),
+    Index(None, "idle_until"),
 )
 
 claimed = Table(
