@@ -6,8 +6,6 @@ this FastAPI says it takes.
 """
 
 import argparse
-import functools
-import hashlib
 import json
 import os
 import re
@@ -15,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import venv
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,13 +43,16 @@ TURNING_POINTS: Final = {
     "==0.142.1": False,
 }
 
-TESTS: Final = ("tests/doors/test_fastapi_*.py", "tests/doors/test_starlette_guard.py")
-TOOLS: Final = ("pytest>=8.3", "hypothesis>=6.100", "python-multipart>=0.0.18")
+# Must be refused where the guard is made: too old, or a route tree without a public walker.
+REFUSED: Final = ("==0.123.9", "==0.137.0", "==0.137.1")
 
-# Starlette's TestClient handed httpx an argument that 0.28 no longer takes.
-FIRST_STARLETTE_FOR_HTTPX_028: Final = (0, 42, 0)
-# From here on Starlette's TestClient asks for httpx2, and warns about httpx.
-FIRST_STARLETTE_FOR_HTTPX2: Final = (1, 0, 0)
+TESTS: Final = ("tests/doors/test_fastapi_*.py", "tests/doors/test_starlette_guard.py")
+# httpx2 is what the newest Starlette's TestClient wants; older ones take httpx, which the project brings.
+TOOLS: Final = ("pytest>=8.3", "hypothesis>=6.100", "python-multipart>=0.0.18", "httpx2")
+
+# A test that waits for ever (an old TestClient waits for a WebSocket's answer without a limit), in seconds.
+STUCK: Final = 120
+LONGEST: Final = 1200
 
 _SAY_VERSIONS: Final = """
 import json, re
@@ -61,6 +63,21 @@ print(json.dumps({
     "fastapi": version("fastapi"), "starlette": version("starlette"),
     "pydantic": version("pydantic"), "oldest": lowest and lowest[1],
 }))
+"""
+
+
+_SAY_REFUSAL: Final = """
+from bailiwick import Catalog
+from bailiwick.errors import ConfigurationError
+from bailiwick.fastapi import Guard
+
+class Nobody:
+    async def verify(self, token): ...
+
+try:
+    Guard(Catalog(["items"]), Nobody())
+except ConfigurationError as refused:
+    print(refused.id)
 """
 
 
@@ -81,6 +98,7 @@ class Outcome:
         seconds: how long the tests ran.
         skipped: the reason of each skip, and how many there were.
         said: what there is to read about a failure.
+        refused: whether this FastAPI is one that must be refused, and was.
     """
 
     wanted: str
@@ -91,6 +109,7 @@ class Outcome:
     seconds: float = 0.0
     skipped: dict[str, int] = field(default_factory=dict)
     said: str = ""
+    refused: bool = False
 
     @property
     def ok(self) -> bool:
@@ -125,7 +144,8 @@ def make_environment(folder: Path, requirements: Sequence[str]) -> Path:
         Broken: the installer refused.
     """
     python = folder / "bin" / "python"
-    wanted = json.dumps([*requirements, hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()])
+    own = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    wanted = json.dumps([*requirements, *own])
     stamp = folder / ".made-from"
     if stamp.exists() and stamp.read_text() == wanted:
         return python
@@ -143,13 +163,6 @@ def make_environment(folder: Path, requirements: Sequence[str]) -> Path:
     return python
 
 
-def clients_for(starlette: str) -> list[str]:
-    """Which HTTP clients that Starlette's TestClient runs on."""
-    if numbers(starlette) < FIRST_STARLETTE_FOR_HTTPX_028:
-        return ["httpx<0.28"]
-    return ["httpx2"] if numbers(starlette) >= FIRST_STARLETTE_FOR_HTTPX2 else []
-
-
 def versions_in(python: Path) -> dict[str, str]:
     found: dict[str, str] = json.loads(run(python, "-c", _SAY_VERSIONS))
     return found
@@ -163,7 +176,7 @@ def try_version(folder: Path, arguments: Sequence[str], wanted: str, *, oldest_t
     """Run the tests on one FastAPI, with the newest Starlette that it allows and perhaps the oldest."""
     outcomes = [Outcome(wanted)]
     try:
-        python = make_environment(folder / name_of(wanted, "newest"), [f"fastapi{wanted}", "httpx2"])
+        python = make_environment(folder / name_of(wanted, "newest"), [f"fastapi{wanted}"])
         versions = versions_in(python)
         outcomes = [run_tests(python, wanted, versions, arguments)]
         oldest = versions["oldest"]
@@ -171,7 +184,7 @@ def try_version(folder: Path, arguments: Sequence[str], wanted: str, *, oldest_t
             return outcomes
         outcomes.append(Outcome(wanted, versions["fastapi"], oldest))
         # The same FastAPI, though a newer patch may have appeared in between.
-        exact = [f"fastapi=={versions['fastapi']}", f"starlette=={oldest}", *clients_for(oldest)]
+        exact = [f"fastapi=={versions['fastapi']}", f"starlette=={oldest}"]
         python = make_environment(folder / name_of(wanted, "oldest"), exact)
         outcomes[-1] = run_tests(python, wanted, versions_in(python), arguments)
     except Broken as broken:
@@ -179,28 +192,54 @@ def try_version(folder: Path, arguments: Sequence[str], wanted: str, *, oldest_t
     return outcomes
 
 
+def try_refused(folder: Path, wanted: str) -> list[Outcome]:
+    """See that a guard cannot be made on a FastAPI that is not supported."""
+    outcome = Outcome(wanted)
+    try:
+        python = make_environment(folder / name_of(wanted, "newest"), [f"fastapi{wanted}"])
+        versions = versions_in(python)
+        outcome = Outcome(wanted, versions["fastapi"], versions["starlette"], versions["pydantic"])
+        said = run(python, "-c", _SAY_REFUSAL).strip()
+    except Broken as broken:
+        outcome.said = str(broken)
+        return [outcome]
+    outcome.refused = said == "BW124"
+    outcome.counts = {"passed": int(outcome.refused), "failed": int(not outcome.refused), "skipped": 0}
+    outcome.said = "" if outcome.refused else f"A guard could be made; it said {said!r}."
+    return [outcome]
+
+
 def run_tests(python: Path, wanted: str, versions: dict[str, str], arguments: Sequence[str]) -> Outcome:
     outcome = Outcome(wanted, versions["fastapi"], versions["starlette"], versions["pydantic"])
     report = python.parents[1] / "report.xml"
     report.unlink(missing_ok=True)
     files = sorted(str(path.relative_to(ROOT)) for pattern in TESTS for path in ROOT.glob(pattern))
-    options = ["-p", "no:cacheprovider", "--tb=short", "-rs", f"--junitxml={report}"]
+    options = [
+        "-p",
+        "no:cacheprovider",
+        "--tb=short",
+        "-rs",
+        "-o",
+        f"faulthandler_timeout={STUCK}",
+        f"--junitxml={report}",
+    ]
     started = time.monotonic()
-    done = subprocess.run(
-        [str(python), "-m", "pytest", *options, *files, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
+    command = [str(python), "-m", "pytest", *options, *files, *arguments]
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    text = python.parents[1] / "report.txt"
+    with text.open("w") as said:  # a file, so that there is something to read of a run that was ended
+        try:
+            code = subprocess.run(
+                command, cwd=ROOT, stdout=said, stderr=said, check=False, env=env, timeout=LONGEST
+            ).returncode
+        except subprocess.TimeoutExpired:
+            said.write(f"\nStopped after {LONGEST} seconds.\n")
+            code = 1
     outcome.seconds = time.monotonic() - started
-    said = done.stdout + done.stderr
-    (python.parents[1] / "report.txt").write_text(said)
     if report.exists():
         outcome.counts, outcome.skipped = counted(report)
-    if done.returncode:
-        outcome.said = said[-6000:]
+    if code:
+        outcome.said = text.read_text()[-6000:]
     return outcome
 
 
@@ -226,7 +265,9 @@ def table(outcomes: Iterable[Outcome]) -> Iterable[str]:
     for one in outcomes:
         cells = "".join(f"{one.counts.get(name, '-'):>8}" for name in ("passed", "failed"))
         skipped = one.counts.get("skipped", "-")
-        verdict = "" if one.ok else "  <- " + ("failed" if one.counts else "did not run")
+        verdict = "  refused, as it must be" if one.refused else ""
+        if not one.ok:
+            verdict = "  <- failed" if one.counts else "  <- did not run"
         yield f"{one.fastapi:<10} {one.starlette:<10} {one.pydantic:<9}{cells} {skipped:>8} {one.seconds:8.1f}{verdict}"
 
 
@@ -238,19 +279,27 @@ def main() -> int:
     asked.add_argument("--promised", action="store_true", help="leave out where internals changed in between")
     asked.add_argument("--fresh", action="store_true", help="make the environments again")
     options, arguments = asked.parse_known_args()
-    rows = dict(PROMISED) if options.promised else PROMISED | TURNING_POINTS
+    rows = dict(PROMISED) if options.promised else PROMISED | TURNING_POINTS | dict.fromkeys(REFUSED, False)
     if options.only:
         only = {"" if one == "newest" else f"=={one}" for one in options.only}
         if unknown := only - rows.keys():
-            asked.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(filter(None, rows))}")
+            known = ", ".join(one.removeprefix("==") or "newest" for one in rows)
+            asked.error(f"no such row: {', '.join(sorted(unknown))}; there are {known}")
         rows = {one: oldest for one, oldest in rows.items() if one in only}
     if options.fresh and options.venvs.exists():
         shutil.rmtree(options.venvs)
     options.venvs.mkdir(parents=True, exist_ok=True)
-    attempt = functools.partial(try_version, options.venvs.resolve(), arguments)
+    folder = options.venvs.resolve()
+
+    def attempt(row: tuple[str, bool]) -> list[Outcome]:
+        wanted, oldest_too = row
+        if wanted in REFUSED:
+            return try_refused(folder, wanted)
+        return try_version(folder, arguments, wanted, oldest_too=oldest_too)
+
     outcomes: list[Outcome] = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        for found in pool.map(lambda row: attempt(row[0], oldest_too=row[1]), rows.items()):
+        for found in pool.map(attempt, rows.items()):
             for one in found:
                 say(f"{'ok    ' if one.ok else 'FAILED'} FastAPI {one.fastapi} on Starlette {one.starlette}")
             outcomes += found

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import Annotated
 
+import fastapi
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket
 from fastapi.security import HTTPBearer, SecurityScopes
@@ -590,7 +591,13 @@ def test_fastapi_13056_a_guard_hidden_by_a_string_annotation_is_found_and_refuse
     guard.protect(app, default=guard.public("nothing is settled by the route itself"))
     namespace = {}
     exec(compile(PEP_563, "pep563.py", "exec", dont_inherit=True), namespace)
-    namespace["build"](app, guard, default)
+    try:
+        namespace["build"](app, guard, default)
+    except NameError:
+        # FastAPI 0.123 cannot read the handler at all, and says so: such a route is not served.
+        assert fastapi.__version__.startswith("0.123.")
+        assert not any(getattr(route, "path", "") == "/hidden" for route in app.routes)
+        return
 
     with pytest.raises(ConfigurationError, match=r"/hidden.*caller") as failed:
         guard.plan(app)

@@ -5,6 +5,8 @@ what the door prunes and supplies itself must be indistinguishable from what Fas
 """
 
 import json
+import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,33 @@ REFUSED_AT_START = {
     "B18": "a scope with a space in it breaks RFC 6749 section 3.3",
     "B20": "a scope outside ASCII breaks RFC 6749 section 3.3",
 }
+
+
+# The cases were recorded on FastAPI 0.165.0 and Starlette 1.10. Where an older release of the frameworks
+# does something else by itself, the case cannot run there: package, the first release that does what was
+# recorded, cases, why.
+NOT_BEFORE = [
+    (
+        "starlette",
+        "0.41.0",
+        {"F05", "F06"},
+        "it drops what an exception handler answers to a WebSocket: nothing is sent, and its TestClient waits for ever",
+    ),
+]
+
+
+def numbers(text):
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def cases():
+    for case in CASES:
+        marks = [
+            pytest.mark.skip(reason=f"{package} before {first}: {reason}")
+            for package, first, ids, reason in NOT_BEFORE
+            if case["id"] in ids and numbers(version(package)) < numbers(first)
+        ]
+        yield pytest.param(case["id"], id=case["id"], marks=marks)
 
 
 class Nobody:
@@ -55,7 +84,7 @@ def documented(observed):
     return {name: observed.get(name) for name in ("openapi_security", "openapi_scheme_scopes", "openapi_parameters")}
 
 
-@pytest.mark.parametrize("case_id", [case["id"] for case in CASES])
+@pytest.mark.parametrize("case_id", list(cases()))
 def test_behind_protect_a_case_does_what_was_recorded(case_id):
     case = BY_ID[case_id]
     ours = guard(case)
@@ -65,7 +94,7 @@ def test_behind_protect_a_case_does_what_was_recorded(case_id):
     assert documented(observed) == documented(case["observed"])
 
 
-@pytest.mark.parametrize("case_id", [case["id"] for case in CASES])
+@pytest.mark.parametrize("case_id", list(cases()))
 def test_with_a_guard_in_every_node_pruning_changes_nothing(case_id):
     case = BY_ID[case_id]
     if any("authorization" in name.lower() for name, _ in case.get("request", {}).get("headers") or []):
