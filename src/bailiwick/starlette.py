@@ -152,11 +152,10 @@ class Guard(asgi.Guard):
         return plan
 
     def _metadata_of(self, app: Starlette) -> Callable[[Request], Response]:
-        @self.public("protected resource metadata (RFC 9728)")
         def metadata(_request: Request) -> Response:
             return JSONResponse(self.resource_document(self.plan(app)))
 
-        endpoint: Callable[[Request], Response] = metadata
+        endpoint: Callable[[Request], Response] = self.public("protected resource metadata (RFC 9728)")(metadata)
         return endpoint
 
     async def handle_error(self, _request: Request, error: Exception) -> Response:

@@ -168,7 +168,7 @@ GUARDS: list[Any] = [
 def test_a_guard_that_refuses_is_never_passed_by_whatever_its_form(guard: Any, partial: bool, call_sync: Any) -> None:
     call = functools.partial(guard) if partial else guard
 
-    def endpoint(user: Any = Edge(call)) -> None: ...  # noqa: B008 - a marker
+    def endpoint(user: Any = Edge(call)) -> None: ...
 
     with pytest.raises(Refusal):
         run(Edge(call), call_sync=call_sync)
@@ -210,7 +210,7 @@ def test_a_generator_that_somebody_takes_is_a_value() -> None:
     def rows() -> Any:
         return (row for row in (1, 2))
 
-    def endpoint(rows: Any = Edge(rows)) -> None: ...  # noqa: B008 - a marker
+    def endpoint(rows: Any = Edge(rows)) -> None: ...
 
     given = run(target=endpoint).arguments["rows"]
     assert isinstance(given, GeneratorType)
@@ -237,7 +237,7 @@ def test_each_run_is_handed_scopes_of_its_own() -> None:
     def sibling(ss: SecurityScopes) -> list[str]:
         return ss.scopes
 
-    def endpoint(ss: SecurityScopes, a: Any = Edge(greedy, ["a"]), b: Any = Edge(sibling, ["a"])) -> None: ...  # noqa: B008
+    def endpoint(ss: SecurityScopes, a: Any = Edge(greedy, ["a"]), b: Any = Edge(sibling, ["a"])) -> None: ...
 
     program = Program([], READER.read(endpoint))
 
@@ -277,7 +277,7 @@ def test_values_come_in_the_order_of_the_roots_and_arguments_by_name() -> None:
     def one() -> int:
         return 1
 
-    def endpoint(x: Any = Edge(lambda: 2), y: Any = Edge(one)) -> None: ...  # noqa: B008 - markers
+    def endpoint(x: Any = Edge(lambda: 2), y: Any = Edge(one)) -> None: ...
 
     solved = run(Edge(one), Edge(lambda: 3), target=endpoint)
     assert (solved.values, solved.arguments) == ((1, 3), {"x": 2, "y": 1})
@@ -304,13 +304,13 @@ def test_what_rests_on_an_unfilled_parameter_does_not_run_and_its_neighbours_do(
     def needs(q: str) -> None:
         ran.append("needs")
 
-    def above(x: Any = Edge(needs)) -> None:  # noqa: B008 - a marker
+    def above(x: Any = Edge(needs)) -> None:
         ran.append("above")
 
     def neighbour() -> None:
         ran.append("neighbour")
 
-    def endpoint(a: Any = Edge(above), b: Any = Edge(neighbour), z: int = 0) -> None: ...  # noqa: B008 - markers
+    def endpoint(a: Any = Edge(above), b: Any = Edge(neighbour), z: int = 0) -> None: ...
 
     solved = run(target=endpoint, provide=lambda p: Unmet(f"no {p.name}"))
     assert (ran, solved.errors) == (["neighbour"], ("no q", "no z"))
@@ -319,7 +319,7 @@ def test_what_rests_on_an_unfilled_parameter_does_not_run_and_its_neighbours_do(
 def test_an_unfilled_parameter_is_told_once_however_many_rest_on_it() -> None:
     def needs(q: str) -> None: ...
 
-    def endpoint(a: Any = Edge(needs), b: Any = Edge(needs)) -> None: ...  # noqa: B008 - markers
+    def endpoint(a: Any = Edge(needs), b: Any = Edge(needs)) -> None: ...
 
     assert run(target=endpoint, provide=lambda _: Unmet("no q")).errors == ("no q",)
 
@@ -465,7 +465,7 @@ def counter() -> Any:
 def test_a_shared_value_is_made_once_and_an_unshared_child_of_it_each_time() -> None:
     child = counter()
 
-    def shared(x: Any = Edge(child, use_cache=False)) -> int:  # noqa: B008 - a marker
+    def shared(x: Any = Edge(child, use_cache=False)) -> int:
         return int(x)
 
     solved = run(Edge(shared), Edge(shared), Edge(child))
@@ -479,7 +479,7 @@ def test_a_stand_in_is_handed_all_scopes_of_the_place() -> None:
     def stand_in(ss: SecurityScopes) -> list[str]:
         return ss.scopes
 
-    def middle(x: Any = Edge(original, ["b"])) -> Any:  # noqa: B008 - a marker
+    def middle(x: Any = Edge(original, ["b"])) -> Any:
         return x
 
     assert run(Edge(middle, ["a"]), overrides={original: stand_in}).values == (["a", "b"],)
@@ -488,7 +488,7 @@ def test_a_stand_in_is_handed_all_scopes_of_the_place() -> None:
 def test_a_stand_in_that_depends_on_what_it_stands_for_is_refused_not_followed() -> None:
     def original() -> None: ...
 
-    def stand_in(x: Any = Edge(original)) -> None: ...  # noqa: B008 - a marker
+    def stand_in(x: Any = Edge(original)) -> None: ...
 
     with pytest.raises(ConfigurationError) as refusal:
         run(Edge(original), overrides={original: stand_in})
