@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.scopes import Catalog, ScopeSet
 from bailiwick.tokens import opaque
 
 from .accounts import MAX_PASSWORD, PasswordHasher, prepare_password
+from .assertion import client_keys
 from .clients import digest_secret, is_strong_secret
 from .ids import TokenBytes, mint_account, mint_authorization, mint_client
 from .records import (
@@ -34,6 +34,7 @@ from .records import (
     Revoked,
     RoleRecord,
 )
+from .redirects import why_unfit
 from .settings import Settings
 from .store import Store
 
@@ -270,6 +271,9 @@ class Admin:
         first_party: bool = False,
         introspects: bool | Iterable[str] = False,
         secret: str | None = None,
+        required: Iterable[str] = (),
+        jwks: str = "",
+        tls: str = "",
     ) -> NewClient:
         """Add a client.
 
@@ -284,13 +288,18 @@ class Admin:
             first_party: it is the operator's own.
             introspects: True for tokens of every resource, or the identifiers of some.
             secret: chosen by the operator; None to have one of 256 bits made.
+            required: scopes that it is of no use without; a person cannot untick them.
+            jwks: its public keys as a JWK set in JSON, if it signs who it is (RFC 7523) and has no secret.
+            tls: what its certificate says, such as "san_dns=billing.example.com", if it shows one (RFC 8705)
+                and has no secret.
 
         Raises:
             ConfigurationError: the id is taken, or the settings contradict each other (BW130).
         """
         identifier = id if id is not None else mint_client(self._token_bytes)
         ceiling = self._known(scopes, f"The client {identifier!r}")
-        if secret is None and not public:
+        auth = _method(identifier, public, jwks, tls)
+        if secret is None and auth is ClientAuth.SECRET:
             secret = opaque.mint(self._token_bytes, opaque.Kind.CLIENT_SECRET)
         resources = (
             frozenset({EVERY_RESOURCE} if introspects else ())
@@ -300,7 +309,7 @@ class Admin:
         client = Client(
             id=identifier,
             name=name or identifier,
-            auth=ClientAuth.NONE if public else ClientAuth.SECRET,
+            auth=auth,
             grants=frozenset(_grant_type(grant) for grant in grants),
             ceiling=ceiling,
             created_at=self._clock(),
@@ -309,6 +318,9 @@ class Admin:
             redirects=tuple(dict.fromkeys(redirects)),
             first_party=first_party,
             introspects=resources,
+            required=self._known(required, f"The client {identifier!r}"),
+            jwks=jwks,
+            tls=tls,
         )
         check_client(client, self._settings)
         event = self._event("client.created", client=client.id, detail=str(ceiling))
@@ -426,7 +438,10 @@ class Admin:
     async def purge(self) -> int:
         """Delete what has expired; the number of rows."""
         now = self._clock()
-        return await self._store.purge(now, journal_before=now - self._settings.lifetimes.journal)
+        lifetimes = self._settings.lifetimes
+        return await self._store.purge(
+            now, journal_before=now - lifetimes.journal, unused_before=now - lifetimes.unused_client
+        )
 
     # -- shared -------------------------------------------------------------------------------
 
@@ -534,7 +549,28 @@ def check_client(client: Client, settings: Settings) -> None:
         ),
         (client.public and client.introspects, "a public client cannot introspect (RFC 7662 section 2.1)"),
         (client.public and client.secret is not None, "it is public, so it cannot have a secret"),
-        (not client.public and client.secret is None, "it has no secret and is not public"),
+        (client.auth is ClientAuth.SECRET and client.secret is None, "it has no secret and is not public"),
+        (
+            client.auth is not ClientAuth.SECRET and client.secret is not None,
+            "it has a secret and another method of authentication (RFC 6749 section 2.3)",
+        ),
+        (
+            (client.auth is ClientAuth.PRIVATE_KEY_JWT) != bool(client.jwks)
+            or (client.jwks and not _has_keys(client.jwks)),
+            "it signs who it is with keys that are missing or of no use",
+        ),
+        (
+            (client.auth is ClientAuth.TLS) != bool(client.tls) or (client.tls and not _is_certificate(client.tls)),
+            "its certificate is named as subject_dn=, san_dns=, san_uri=, san_ip=, san_email= or x5t#S256=",
+        ),
+        (
+            client.auth is ClientAuth.TLS and not settings.client_certificates,
+            "it shows a certificate, and the setting client_certificates is off",
+        ),
+        (
+            client.public and GrantType.TOKEN_EXCHANGE in client.grants,
+            "a public client cannot exchange tokens (RFC 8693 section 2.1)",
+        ),
         (
             GrantType.PASSWORD in client.grants and not client.first_party,
             "only the operator's own clients may take passwords (RFC 9700 section 2.4)",
@@ -554,36 +590,36 @@ def check_client(client: Client, settings: Settings) -> None:
             raise _inconsistent(client.id, f"it introspects {identifier!r}, which is no resource here")
 
 
-# A native app's own scheme is a reversed domain name (RFC 8252 section 7.1), so it holds a dot. That
-# keeps out javascript:, data: and whatever else a browser would run (CVE-2026-9086).
-_PRIVATE_SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
-
-
 def check_redirect(client: str, uri: str) -> None:
     """Refuse a redirect URI that could not be compared exactly, or that would run code.
 
     Raises:
         ConfigurationError: BW130.
     """
+    if why := why_unfit(uri):
+        raise _inconsistent(client, f"the redirect URI {uri!r} {why}")
+
+
+def _has_keys(jwks: str) -> bool:
     try:
-        parts = urlsplit(uri)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError as bad:
-        raise _inconsistent(client, f"the redirect URI {uri!r} is not a URI") from bad
-    if not uri.isascii() or not uri.isprintable() or " " in uri or "\\" in uri or "#" in uri or "*" in uri:
-        raise _inconsistent(
-            client, f"the redirect URI {uri!r} holds a character that it may not (RFC 6749 section 3.1.2)"
-        )
-    if parts.scheme == "https" and host and parts.username is None and "@" not in parts.netloc:
-        return
-    # RFC 8252 section 7.3: the loopback addresses; `localhost` can be another machine (section 8.3).
-    if parts.scheme == "http" and host in ("127.0.0.1", "::1") and "@" not in parts.netloc:
-        return
-    if _PRIVATE_SCHEME.fullmatch(parts.scheme) and not parts.netloc:
-        return
-    raise _inconsistent(
-        client, f"the redirect URI {uri!r} is neither https, nor http on a loopback address, nor an app's own scheme"
-    )
+        return bool(client_keys(jwks).keys)
+    except ConfigurationError:
+        return False
+
+
+def _is_certificate(tls: str) -> bool:
+    kind, _, value = tls.partition("=")
+    return kind in ("subject_dn", "san_dns", "san_uri", "san_ip", "san_email", "x5t#S256") and value != ""
+
+
+def _method(client: str, public: bool, jwks: str, tls: str) -> ClientAuth:
+    if sum((public, bool(jwks), bool(tls))) > 1:
+        raise _inconsistent(client, "it has more than one method of authentication (RFC 6749 section 2.3)")
+    if jwks:
+        return ClientAuth.PRIVATE_KEY_JWT
+    if tls:
+        return ClientAuth.TLS
+    return ClientAuth.NONE if public else ClientAuth.SECRET
 
 
 def _grant_type(grant: GrantType | str) -> GrantType:

@@ -16,6 +16,7 @@ from .authorize import AuthorizationEndpoint
 from .clients import ClientAuthenticator
 from .consent import Consents
 from .device import DeviceEndpoint
+from .feed import RevocationFeed
 from .grants import (
     AuthorizationCodeGrant,
     ClientCredentialsGrant,
@@ -31,6 +32,7 @@ from .issue import Issuer
 from .keys import SigningKeys
 from .metadata import metadata
 from .par import PushedRequestEndpoint
+from .register import RegistrationEndpoint
 from .revoke import RevocationEndpoint
 from .settings import Settings
 from .store import Store
@@ -57,6 +59,8 @@ class Authority:
         authorization: `GET|POST /authorize`.
         pushed: `POST /par`.
         device: `POST /device_authorization`, and the decisions of `/device`.
+        registration: `POST /register`, and `GET|PUT|DELETE /register/{client_id}`.
+        feed: `GET /revocations`.
         accounts: people who log in.
         consents: what people let clients do, and take back.
         admin: an operator's acts.
@@ -74,6 +78,8 @@ class Authority:
     authorization: AuthorizationEndpoint
     pushed: PushedRequestEndpoint
     device: DeviceEndpoint
+    registration: RegistrationEndpoint
+    feed: RevocationFeed
     accounts: Accounts
     consents: Consents
     admin: Admin
@@ -135,6 +141,8 @@ class Authority:
             authorization=authorization,
             pushed=PushedRequestEndpoint(settings, store, clients, authorization, token_bytes),
             device=DeviceEndpoint(settings, store, clients, consents, attempts or CountedAttempts(), token_bytes),
+            registration=RegistrationEndpoint(catalog, settings, store, token_bytes),
+            feed=RevocationFeed(settings, store, keys),
             accounts=accounts,
             consents=consents,
             admin=Admin(catalog, settings, store, hasher, token_bytes=token_bytes, clock=clock),

@@ -7,6 +7,9 @@ from typing import Any
 
 from bailiwick.scopes import Catalog
 
+from .assertion import ASSERTION_ALGORITHMS
+from .authorize import ResponseMode
+from .pkce import METHOD
 from .records import GrantType
 from .settings import Settings
 
@@ -17,15 +20,21 @@ def metadata(settings: Settings, catalog: Catalog, grants: Collection[GrantType]
     """The members of `/.well-known/oauth-authorization-server`.
 
     Args:
-        settings: the issuer.
+        settings: the issuer, and what is switched on.
         catalog: the scopes that can be asked for.
         grants: the grant types that the token endpoint answers.
 
     Source: RFC 8414 section 2. Members without elements are left out (section 3.2).
     """
     issuer = settings.issuer
-    # Public clients show no secret; the others one by Basic or in the body.
-    methods = ["client_secret_basic", "client_secret_post", "none"]
+    # Public clients show no secret; the others one by Basic or in the body, or sign, or show a certificate.
+    methods = [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+        *(["tls_client_auth"] if settings.client_certificates else []),
+    ]
+    algorithms = list(ASSERTION_ALGORITHMS)
     document: dict[str, Any] = {
         "issuer": issuer,
         "token_endpoint": f"{issuer}/token",
@@ -33,11 +42,32 @@ def metadata(settings: Settings, catalog: Catalog, grants: Collection[GrantType]
         "revocation_endpoint": f"{issuer}/revoke",
         "introspection_endpoint": f"{issuer}/introspect",
         "grant_types_supported": [grant.value for grant in grants],
-        "token_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_methods_supported": methods[:2],
+        "token_endpoint_auth_methods_supported": [*methods, "none"],
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_methods_supported": [*methods, "none"],
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "scopes_supported": list(catalog.scopes),
+        # Where other processes follow what was revoked; a member of our own.
+        "revocation_feed_endpoint": f"{issuer}/revocations",
         # The response types of an authorization endpoint; a member that RFC 8414 requires even where none is.
         "response_types_supported": [],
     }
-    return {name: value for name, value in document.items() if value or name == "response_types_supported"}
+    if GrantType.AUTHORIZATION_CODE in grants:
+        document |= {
+            "authorization_endpoint": f"{issuer}/authorize",
+            "response_types_supported": ["code"],
+            "response_modes_supported": [mode.value for mode in ResponseMode],
+            "code_challenge_methods_supported": [METHOD],
+            # RFC 9207 section 3.
+            "authorization_response_iss_parameter_supported": True,
+            # RFC 9126 section 5.
+            "pushed_authorization_request_endpoint": f"{issuer}/par",
+            "require_pushed_authorization_requests": settings.require_pushed,
+        }
+    if GrantType.DEVICE_CODE in grants:
+        document["device_authorization_endpoint"] = f"{issuer}/device_authorization"  # RFC 8628 section 4
+    if settings.registration is not None:
+        document["registration_endpoint"] = f"{issuer}/register"
+    return {name: value for name, value in document.items() if value != [] or name == "response_types_supported"}

@@ -34,7 +34,7 @@ from .records import (
     StoredKey,
 )
 
-__all__ = ["CODE_KEPT", "Claimed", "Polled", "Redeemed", "Rotated", "Rotation", "Store"]
+__all__ = ["CODE_KEPT", "Claimed", "Polled", "Redeemed", "Registered", "Rotated", "Rotation", "Store"]
 
 # Seconds that a code is kept beyond its end, so that a replay is known for one while what came of it may live.
 CODE_KEPT: Final = 24 * 60 * 60
@@ -94,6 +94,14 @@ class Polled(Enum):
     UNKNOWN = "unknown"
 
 
+class Registered(Enum):
+    """How a client's registering itself went (RFC 7591)."""
+
+    DONE = "done"
+    TAKEN = "taken"  # a client of that id is there already
+    FULL = "full"  # too many registered clients have never been of use to anybody
+
+
 class Claimed(Enum):
     """How a one-time name was claimed (the `jti` of a client's assertion, a form's ticket)."""
 
@@ -129,6 +137,9 @@ class Store(Protocol):
 
     async def add(self, record: Client | Account | RoleRecord, event: Event) -> bool:
         """Add a record; False, and nothing written, if the id or the name is taken."""
+
+    async def register(self, client: Client, event: Event, *, quota: int) -> Registered:
+        """Add a client that registers itself, if fewer than `quota` of those are without any authorization."""
 
     async def change(
         self, record: Client | Account | RoleRecord, event: Event, *, revoking: Revocation | None = None
@@ -330,12 +341,16 @@ class Store(Protocol):
     ) -> Sequence[Event]:
         """The newest lines of the journal, newest first."""
 
-    async def purge(self, now: float, *, journal_before: float | None = None) -> int:
+    async def purge(
+        self, now: float, *, journal_before: float | None = None, unused_before: float | None = None
+    ) -> int:
         """Delete what has expired and proves nothing any more.
 
         Args:
             now: seconds since the epoch.
             journal_before: delete older lines of the journal too; None keeps them all.
+            unused_before: delete clients that registered themselves before then and that nobody ever let do
+                anything; None keeps them all.
 
         Returns:
             How many rows went.

@@ -31,7 +31,7 @@ from bailiwick.authority.records import (
     StoredKey,
     name_key,
 )
-from bailiwick.authority.store import CODE_KEPT, Claimed, Polled, Redeemed, Rotated, Rotation
+from bailiwick.authority.store import CODE_KEPT, Claimed, Polled, Redeemed, Registered, Rotated, Rotation
 from bailiwick.scopes import ScopeSet
 
 __all__ = ["MemoryStore"]
@@ -119,6 +119,22 @@ class MemoryStore:
                     self._roles[record.name] = record
             self._write_down(event)
             return True
+
+    async def register(self, client: Client, event: Event, *, quota: int) -> Registered:
+        """See `Store.register`."""
+        with self._lock:
+            if client.id in self._clients:
+                return Registered.TAKEN
+            if len(self._unused()) >= quota:
+                return Registered.FULL
+            self._clients[client.id] = client
+            self._write_down(event)
+            return Registered.DONE
+
+    def _unused(self) -> list[Client]:
+        """Clients that registered themselves and that nobody ever let do anything."""
+        used = {one.client for one in self._authorizations.values()}
+        return [one for one in self._clients.values() if one.registered and one.id not in used]
 
     async def change(
         self, record: Client | Account | RoleRecord, event: Event, *, revoking: Revocation | None = None
@@ -561,7 +577,9 @@ class MemoryStore:
             )
             return list(itertools.islice(lines, limit))
 
-    async def purge(self, now: float, *, journal_before: float | None = None) -> int:
+    async def purge(
+        self, now: float, *, journal_before: float | None = None, unused_before: float | None = None
+    ) -> int:
         """See `Store.purge`."""
         with self._lock:
             before = self._size()
@@ -580,12 +598,17 @@ class MemoryStore:
                 key: one for key, one in self._sessions.items() if min(one.idle_until, one.expires_at) > now
             }
             self._revocations = [line for line in self._revocations if line.until > now]
+            if unused_before is not None:
+                for one in self._unused():
+                    if one.created_at < unused_before:
+                        del self._clients[one.id]
             if journal_before is not None:
                 self._journal = [line for line in self._journal if line.at >= journal_before]
             return before - self._size()
 
     def _size(self) -> int:
         kept = (
+            self._clients,
             self._families,
             self._tokens,
             self._codes,

@@ -58,7 +58,7 @@ from bailiwick.authority.records import (
     StoredKey,
     name_key,
 )
-from bailiwick.authority.store import CODE_KEPT, Claimed, Polled, Redeemed, Rotated, Rotation
+from bailiwick.authority.store import CODE_KEPT, Claimed, Polled, Redeemed, Registered, Rotated, Rotation
 from bailiwick.scopes import ScopeSet
 
 from . import tables as t
@@ -209,6 +209,23 @@ class SQLStore:
                 _give_roles(db, record)
             _write_down(db, event)
             return True
+
+        return await self._write(work)
+
+    async def register(self, client: Client, event: Event, *, quota: int) -> Registered:
+        """See `Store.register`."""
+
+        def work(db: Connection) -> Registered:
+            _alone(db, "registration")
+            table, values = _values(client)
+            if _first(db, t.client, t.client.c.id == client.id, _client) is not None:
+                return Registered.TAKEN
+            if (db.execute(select(func.count()).select_from(t.client).where(_unused())).scalar() or 0) >= quota:
+                return Registered.FULL
+            if not db.execute(_insert_new(db, table).values(values)).rowcount:
+                return Registered.TAKEN
+            _write_down(db, event)
+            return Registered.DONE
 
         return await self._write(work)
 
@@ -680,7 +697,9 @@ class SQLStore:
             statement = statement.where(t.journal.c.number < before)
         return await self._scan(lambda db: [_event(row) for row in db.execute(statement)])
 
-    async def purge(self, now: float, *, journal_before: float | None = None) -> int:
+    async def purge(
+        self, now: float, *, journal_before: float | None = None, unused_before: float | None = None
+    ) -> int:
         """See `Store.purge`."""
 
         def work(db: Connection) -> int:
@@ -699,6 +718,9 @@ class SQLStore:
                 delete(t.revocation).where(t.revocation.c.until <= now),
             )
             count = sum(db.execute(statement).rowcount for statement in gone)
+            if unused_before is not None:
+                old = t.client.c.created_at < unused_before
+                count += db.execute(delete(t.client).where(_unused(), old)).rowcount
             if journal_before is not None:
                 count += db.execute(delete(t.journal).where(t.journal.c.at < journal_before)).rowcount
             return count
@@ -715,6 +737,12 @@ class SQLStore:
 
 
 # -- statements that several verbs share -------------------------------------------------------
+
+
+def _unused() -> ColumnElement[bool]:
+    """Clients that registered themselves and that nobody ever let do anything."""
+    used = select(t.authorization.c.id).where(t.authorization.c.client == t.client.c.id)
+    return and_(t.client.c.registered, ~used.exists())
 
 
 def _dialect(db: Connection) -> Any:

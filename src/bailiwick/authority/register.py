@@ -1,0 +1,410 @@
+"""Registration: programs that make themselves known (RFC 7591) and keep their entry (RFC 7592).
+
+Off unless the settings say who may. Everything that a client says about itself is only said: the
+ceiling comes from the policy, whatever is asked; nothing it names is ever fetched; and a change goes
+through the very checks of a first registration (CVE-2026-15572, CVE-2026-16102, CVE-2026-22752).
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from bailiwick.errors import ConfigurationError, InvalidScope, Refused
+from bailiwick.scopes import Catalog, Ceilings, ScopeSet
+from bailiwick.scopes import issue as formula
+from bailiwick.tokens import opaque
+from bailiwick.tokens.encoding import Malformed, read_json
+
+from .assertion import client_keys
+from .clients import digest_secret
+from .ids import TokenBytes, mint_client
+from .records import Client, ClientAuth, Event, GrantType, Origin, Revocation, Revoked
+from .redirects import why_unfit
+from .request import wire_text
+from .settings import Registration, Settings
+from .store import Registered, Store
+
+__all__ = ["RegisteredClient", "RegistrationEndpoint", "RegistrationRequest"]
+
+MAX_REDIRECTS: Final = 20
+MAX_CLIENT_NAME: Final = 200
+
+_METHODS: Final[Mapping[str, ClientAuth]] = {
+    "none": ClientAuth.NONE,
+    "client_secret_basic": ClientAuth.SECRET,
+    "client_secret_post": ClientAuth.SECRET,
+    "private_key_jwt": ClientAuth.PRIVATE_KEY_JWT,
+}
+# RFC 7592 section 2.2: what only this server says, and a client must not send back.
+_OURS: Final = (
+    "registration_access_token",
+    "registration_client_uri",
+    "client_secret_expires_at",
+    "client_id_issued_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationRequest:
+    """A registration, a look at one, or a change of one.
+
+    Args:
+        metadata: what the client says of itself; empty where nothing is sent.
+        bearer: the initial or the registration access token, None if none was shown.
+        origin: from where.
+    """
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    bearer: str | None = field(default=None, repr=False)
+    origin: Origin = field(default_factory=Origin)
+
+    @classmethod
+    def read(
+        cls, body: bytes | None, *, authorization: Sequence[str] = (), origin: Origin | None = None
+    ) -> RegistrationRequest:
+        """Read a request.
+
+        Args:
+            body: a JSON object, already bounded in size; None for GET and DELETE.
+            authorization: the values of every `Authorization` header field.
+            origin: from where the request came.
+
+        Raises:
+            Refused: invalid_client_metadata if the body is no JSON object; invalid_request for two headers.
+        """
+        if len(authorization) > 1:
+            raise Refused("invalid_request", "The Authorization header is repeated.", id="BW400")
+        scheme, _, token = authorization[0].strip(" \t").partition(" ") if authorization else ("", "", "")
+        bearer = token.strip(" ") if scheme.lower() == "bearer" else None
+        metadata: object = {}
+        if body is not None:
+            try:
+                metadata = read_json(body)
+            except Malformed as bad:
+                raise _unfit("The body is not a JSON object.") from bad
+            if not isinstance(metadata, dict):
+                raise _unfit("The body is not a JSON object.")
+        assert isinstance(metadata, dict)  # noqa: S101 - either way
+        return cls(metadata, bearer, origin or Origin())
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredClient:
+    """What a client is told of its registration (RFC 7591 section 3.2.1, RFC 7592 section 3).
+
+    Args:
+        client: the record.
+        issuer: under which its own entry stands.
+        method: the authentication method by the name that it registered with.
+        secret: what it must show from now on; None if it has none, or had it before.
+        token: the registration access token; None if nobody can change this entry.
+    """
+
+    client: Client
+    issuer: str
+    method: str
+    secret: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The members of the JSON answer."""
+        client = self.client
+        grants = sorted(grant.value for grant in client.grants)
+        body: dict[str, Any] = {
+            "client_id": client.id,
+            "client_id_issued_at": int(client.created_at),
+            "client_name": client.name,
+            "redirect_uris": list(client.redirects),
+            "grant_types": grants,
+            "response_types": ["code"] if GrantType.AUTHORIZATION_CODE in client.grants else [],
+            "token_endpoint_auth_method": self.method,
+            "scope": str(client.ceiling),
+        }
+        if client.jwks:
+            body["jwks"] = json.loads(client.jwks)
+        if self.secret is not None:
+            body |= {"client_secret": self.secret, "client_secret_expires_at": 0}
+        if self.token is not None:
+            body |= {
+                "registration_access_token": self.token,
+                "registration_client_uri": f"{self.issuer}/register/{client.id}",
+            }
+        return body
+
+
+class RegistrationEndpoint:
+    """`POST /register`, and `GET|PUT|DELETE /register/{client_id}`.
+
+    Args:
+        catalog: the scopes that exist.
+        settings: who may register, and with what ceiling.
+        store: keeps the clients.
+        token_bytes: the source of randomness.
+    """
+
+    def __init__(self, catalog: Catalog, settings: Settings, store: Store, token_bytes: TokenBytes) -> None:
+        self._catalog = catalog
+        self._settings = settings
+        self._store = store
+        self._token_bytes = token_bytes
+
+    async def answer(self, request: RegistrationRequest, *, now: float) -> RegisteredClient:
+        """Register a client.
+
+        Args:
+            request: what it says of itself.
+            now: seconds since the epoch.
+
+        Raises:
+            Refused: invalid_token (401) without the initial access token that the policy asks for;
+                invalid_redirect_uri, invalid_client_metadata, invalid_software_statement; or the quota is used up.
+        """
+        policy = self._policy()
+        _check_initial_token(policy, request.bearer)
+        told = self._read(request.metadata, policy, policy.ceiling)
+        shared = policy.share_public and told.auth is ClientAuth.NONE
+        secret = opaque.mint(self._token_bytes, opaque.Kind.CLIENT_SECRET) if told.auth is ClientAuth.SECRET else None
+        token = None if shared else opaque.mint(self._token_bytes, opaque.Kind.REGISTRATION)
+        identifier = told.fingerprint() if shared else mint_client(self._token_bytes)
+        client = replace(
+            told.onto(_blank(identifier, now)),
+            secret=digest_secret(secret) if secret is not None else None,
+            registration=opaque.digest(token) if token is not None else None,
+        )
+        event = _event("client.registered", client, request.origin, now)
+        outcome = await self._store.register(client, event, quota=policy.quota)
+        if outcome is Registered.FULL:
+            raise Refused(
+                "temporarily_unavailable",
+                "Too many registered clients are not in use; try again later.",
+                status=503,
+                id="BW416",
+                retry_after=60 * 60,
+            )
+        if outcome is Registered.TAKEN:
+            # Only a shared one can be there already: nobody else's id is 120 random bits.
+            found = await self._store.client(client.id)
+            if not shared or found is None or found.disabled_at is not None or not found.registered:
+                raise _unfit("A client like this one was registered and is closed.")
+            client = found
+        return RegisteredClient(client, self._settings.issuer, told.method, secret, token)
+
+    async def look(self, client: str, request: RegistrationRequest) -> RegisteredClient:
+        """Tell a client of its own registration (RFC 7592 section 2.1); its secret is kept as a digest and not told.
+
+        Raises:
+            Refused: invalid_token (401), whatever is wrong: the client may not exist at all.
+        """
+        self._policy()
+        found = await self._own(client, request.bearer)
+        return RegisteredClient(found, self._settings.issuer, _method_of(found), token=request.bearer)
+
+    async def change(self, client: str, request: RegistrationRequest, *, now: float) -> RegisteredClient:
+        """Put what a client says now in place of what it said (RFC 7592 section 2.2).
+
+        The same checks as at first. Its ceiling can shrink and never grow: what an operator took away does
+        not come back this way. How it proves itself stays as it is.
+
+        Raises:
+            Refused: as `answer` and `look`.
+        """
+        policy = self._policy()
+        was = await self._own(client, request.bearer)
+        if any(name in request.metadata for name in _OURS) or request.metadata.get("client_id") != was.id:
+            raise _unfit("A change carries the client_id, and nothing that the server gave.")
+        secret = request.metadata.get("client_secret")
+        if secret is not None and (
+            not isinstance(secret, str) or not hmac.compare_digest(was.secret or "", digest_secret(secret))
+        ):
+            raise _unfit("A client cannot choose its own secret.")
+        told = self._read(request.metadata, policy, was.ceiling)
+        if told.auth is not was.auth:
+            raise _unfit("The authentication method cannot be changed; register anew.")
+        changed = told.onto(was)
+        if not await self._store.change(changed, _event("client.changed", changed, request.origin, now)):
+            raise Refused("invalid_request", "The registration was changed meanwhile; look again.", id="BW400")
+        return RegisteredClient(changed, self._settings.issuer, told.method, token=request.bearer)
+
+    async def close(self, client: str, request: RegistrationRequest, *, now: float) -> None:
+        """End a registration and all that hangs on it (RFC 7592 section 2.3).
+
+        Raises:
+            Refused: as `look`.
+        """
+        self._policy()
+        was = await self._own(client, request.bearer)
+        revocation = Revocation(
+            Revoked.CLIENT, was.id, now, self._settings.feed_until(now), by="client", reason="closed its registration"
+        )
+        closed = replace(was, disabled_at=now, registration=None)
+        event = _event("client.closed", was, request.origin, now)
+        if not await self._store.change(closed, event, revoking=revocation):
+            raise Refused("invalid_request", "The registration was changed meanwhile; look again.", id="BW400")
+
+    def _policy(self) -> Registration:
+        if self._settings.registration is None:
+            raise Refused("invalid_request", "Clients cannot register here.", status=404, id="BW400")
+        return self._settings.registration
+
+    async def _own(self, client: str, bearer: str | None) -> Client:
+        found = await self._store.client(client) if "\0" not in client else None
+        kept = found.registration if found is not None and found.registration is not None else "0" * 64
+        proven = hmac.compare_digest(kept, opaque.digest(bearer or ""))
+        if found is None or not proven or not found.registered or found.disabled_at is not None:
+            raise _no_token("The registration access token is wrong.")
+        return found
+
+    # -- what it says of itself ----------------------------------------------------------------------
+
+    def _read(self, metadata: Mapping[str, Any], policy: Registration, ceiling: ScopeSet) -> _Told:
+        if "software_statement" in metadata:
+            raise Refused("invalid_software_statement", "No issuer of software statements is trusted.", id="BW400")
+        grants = _grants(metadata, policy)
+        method = metadata.get("token_endpoint_auth_method", "client_secret_basic")
+        if not isinstance(method, str) or method not in _METHODS:
+            raise _unfit("The token_endpoint_auth_method is not supported.")
+        return _Told(
+            name=_name(metadata),
+            auth=_METHODS[method],
+            method=method,
+            grants=grants,
+            redirects=_redirects(metadata, grants),
+            ceiling=self._scopes(metadata, policy, ceiling),
+            jwks=_jwks(metadata, _METHODS[method]),
+        )
+
+    def _scopes(self, metadata: Mapping[str, Any], policy: Registration, ceiling: ScopeSet) -> ScopeSet:
+        named = metadata.get("scope")
+        try:
+            if named is not None and not isinstance(named, str):
+                raise _unfit("scope is a text of scopes with blanks between.")
+            # Unknown ones are left out, and the answer says what is left (RFC 7591 section 2): programs ask for
+            # what other servers have, such as offline_access.
+            wanted = None if not named else ScopeSet([n for n in ScopeSet.parse(named) if self._catalog.knows(n)])
+            default = policy.default or policy.ceiling
+            # The policy bounds every registration, also one that was made under another policy.
+            within = Ceilings(client=policy.ceiling, presented=ceiling)
+            return formula(self._catalog, wanted, default, within)
+        except InvalidScope as bad:
+            raise _unfit(wire_text(f"scope: {bad.description}")) from bad
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a client says of itself, checked."""
+
+    name: str
+    auth: ClientAuth
+    method: str
+    grants: frozenset[GrantType]
+    redirects: tuple[str, ...]
+    ceiling: ScopeSet
+    jwks: str
+
+    def onto(self, client: Client) -> Client:
+        """The record with this in it, and nothing else of it changed."""
+        return replace(
+            client,
+            name=self.name or client.id,
+            auth=self.auth,
+            grants=self.grants,
+            redirects=self.redirects,
+            ceiling=self.ceiling,
+            jwks=self.jwks,
+        )
+
+    def fingerprint(self) -> str:
+        """The id of the one client that says exactly this."""
+        said = [self.name, sorted(one.value for one in self.grants), sorted(self.redirects), sorted(self.ceiling)]
+        return f"cli_{opaque.digest(json.dumps(said))[:40]}"
+
+
+def _blank(identifier: str, now: float) -> Client:
+    return Client(identifier, "", ClientAuth.NONE, frozenset(), ScopeSet(), now, registered=True)
+
+
+def _method_of(client: Client) -> str:
+    return next(name for name, auth in _METHODS.items() if auth is client.auth)
+
+
+def _check_initial_token(policy: Registration, bearer: str | None) -> None:
+    if not policy.initial_tokens:
+        return
+    shown = opaque.digest(bearer or "")
+    # Every one is compared, so that the time does not tell which came close.
+    if not any([hmac.compare_digest(kept, shown) for kept in policy.initial_tokens]):  # noqa: C419 - all of them
+        raise _no_token("Registration needs an initial access token.")
+
+
+def _texts(metadata: Mapping[str, Any], name: str, default: list[str]) -> list[str]:
+    value = metadata.get(name, default)
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value) or len(value) > MAX_REDIRECTS:
+        raise _unfit(f"{name} is a list of at most {MAX_REDIRECTS} texts.")
+    return list(dict.fromkeys(value))
+
+
+def _grants(metadata: Mapping[str, Any], policy: Registration) -> frozenset[GrantType]:
+    named = _texts(metadata, "grant_types", [GrantType.AUTHORIZATION_CODE.value])
+    if not named or not set(named) <= set(policy.grants):
+        raise _unfit(f"grant_types may hold {', '.join(policy.grants)}.")
+    grants = frozenset(GrantType(name) for name in named)
+    by_code = GrantType.AUTHORIZATION_CODE in grants
+    # RFC 7591 section 2.1: "authorization_code" goes with "code", and the others with nothing.
+    if _texts(metadata, "response_types", ["code"] if by_code else []) != (["code"] if by_code else []):
+        raise _unfit("response_types and grant_types do not agree.")
+    if grants == {GrantType.REFRESH_TOKEN}:
+        raise _unfit("grant_types holds nothing that a refresh token could come of.")
+    return grants
+
+
+def _redirects(metadata: Mapping[str, Any], grants: frozenset[GrantType]) -> tuple[str, ...]:
+    uris = metadata.get("redirect_uris", [])
+    if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris) or len(uris) > MAX_REDIRECTS:
+        raise _bad_redirect(f"redirect_uris is a list of at most {MAX_REDIRECTS} texts.")
+    for uri in uris:
+        if why := why_unfit(uri):
+            raise _bad_redirect(f"A redirect URI {why}.")
+    if GrantType.AUTHORIZATION_CODE in grants and not uris:
+        raise _bad_redirect("A client that uses authorization codes needs a redirect URI.")
+    return tuple(dict.fromkeys(uris))
+
+
+def _name(metadata: Mapping[str, Any]) -> str:
+    name = metadata.get("client_name", "")
+    # What turns the direction of writing, or has no width, makes one name look like another's.
+    if not isinstance(name, str) or len(name) > MAX_CLIENT_NAME or not name.isprintable():
+        raise _unfit(f"client_name is printable text of at most {MAX_CLIENT_NAME} characters.")
+    return name.strip()
+
+
+def _jwks(metadata: Mapping[str, Any], auth: ClientAuth) -> str:
+    if "jwks_uri" in metadata:
+        # A server that fetches what strangers name can be sent to its own neighbours.
+        raise _unfit("jwks_uri is not supported; send the keys as jwks.")
+    if auth is not ClientAuth.PRIVATE_KEY_JWT:
+        return ""
+    try:
+        # Only the public halves are kept, whatever was sent.
+        return json.dumps(client_keys(json.dumps(metadata.get("jwks"))).public_jwks())
+    except ConfigurationError as bad:
+        raise _unfit(wire_text(f"jwks: {bad.description}")) from bad
+
+
+def _event(what: str, client: Client, origin: Origin, now: float) -> Event:
+    return Event(now, what, actor=client.id, client=client.id, detail=str(client.ceiling), origin=origin)
+
+
+def _unfit(description: str) -> Refused:
+    return Refused("invalid_client_metadata", wire_text(description), id="BW400")
+
+
+def _bad_redirect(description: str) -> Refused:
+    return Refused("invalid_redirect_uri", wire_text(description), id="BW400")
+
+
+def _no_token(description: str) -> Refused:
+    return Refused("invalid_token", description, status=401, id="BW401")
