@@ -198,17 +198,16 @@ def _is_ignored(markers: Sequence[Any], parameter: inspect.Parameter, run: Any) 
 
 
 def _callables(place: Place) -> Iterator[tuple[Callable[..., Any], Dependant]]:
-    """Every callable in a route's tree once, with its node."""
+    """Every callable in a route's tree once, with its node; but our own, which hide nothing."""
     seen: set[int] = set()
     todo: list[Any] = [place.dependant]
     while todo:
         node = todo.pop()
-        if node is None or id(node.call) in seen:
+        if node is None or id(node.call) in seen or _is_guard(node.call) or isinstance(node.call, Public):
             continue
         seen.add(id(node.call))
         todo += node.dependencies
-        # Our own have nothing to hide, and a thousand routes have a thousand of them.
-        if node.call is not None and not isinstance(node.call, asgi.Guard | Need | Anonymous | Public):
+        if node.call is not None:
             yield node.call, node
 
 
