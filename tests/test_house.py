@@ -90,9 +90,6 @@ FOREIGN = {
 # Ids whose refusals come with a later part of the work; each with the part. It must not be in use yet.
 RESERVED: dict[str, str] = {
     "BW214": "introspection at another server",
-    "BW413": "the device grant",
-    "BW414": "the device grant",
-    "BW415": "the device grant",
     "BW419": "the pages of the authority",
     "BW505": "the revocation feed",
 }

@@ -61,6 +61,7 @@ class Authority:
         device: `POST /device_authorization`, and the decisions of `/device`.
         registration: `POST /register`, and `GET|PUT|DELETE /register/{client_id}`.
         feed: `GET /revocations`.
+        attempts: counts wrong guesses.
         accounts: people who log in.
         consents: what people let clients do, and take back.
         admin: an operator's acts.
@@ -80,6 +81,7 @@ class Authority:
     device: DeviceEndpoint
     registration: RegistrationEndpoint
     feed: RevocationFeed
+    attempts: Attempts
     accounts: Accounts
     consents: Consents
     admin: Admin
@@ -115,6 +117,7 @@ class Authority:
             now=clock,
         )
         clients = ClientAuthenticator(store, hasher, settings)
+        attempts = attempts or CountedAttempts()
         worth = Worth(catalog, settings, store, verifier)
         accounts = Accounts(store, hasher)
         consents = Consents(catalog, settings, store, token_bytes)
@@ -140,9 +143,10 @@ class Authority:
             introspection=IntrospectionEndpoint(settings, store, clients, worth),
             authorization=authorization,
             pushed=PushedRequestEndpoint(settings, store, clients, authorization, token_bytes),
-            device=DeviceEndpoint(settings, store, clients, consents, attempts or CountedAttempts(), token_bytes),
+            device=DeviceEndpoint(settings, store, clients, consents, attempts, token_bytes),
             registration=RegistrationEndpoint(catalog, settings, store, token_bytes),
             feed=RevocationFeed(settings, store, keys),
+            attempts=attempts,
             accounts=accounts,
             consents=consents,
             admin=Admin(catalog, settings, store, hasher, token_bytes=token_bytes, clock=clock),
