@@ -39,7 +39,12 @@ format: $(STAMP) ## let ruff write the layout
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
-bench: $(STAMP) ## measure the guard beside an open route, on this machine
+bench: $(STAMP) ## measure the guard beside an open route and the tutorials, on this machine
+ifneq ($(UV),)
+	@uv pip install --quiet --python $(PY) -r bench/requirements.txt
+else
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+endif
 	$(PY) -m bench $(ARGS)
 
 docs: $(STAMP) ## regenerate docs/reference from the code

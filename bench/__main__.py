@@ -1,120 +1,104 @@
-"""`make bench`: what the guard costs beside the same route without it, in one process, without a network.
-
-Rounds of the open and the guarded routes are interleaved, so that a slow moment of the machine is
-everybody's; the median of the rounds is shown, and each route's rate relative to the open one's.
-"""
+"""`make bench`: measure everything in one run, and write results.json, docs/benchmarks.md and the plots."""
 
 import argparse
 import asyncio
 import json
-import statistics
-import time
-from typing import Annotated
+import logging
+import sys
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
 
-from fastapi import FastAPI, Security
+from bench import facts, held, inprocess, over_http, report, start
+from bench.inprocess import Times
+from bench.scenarios import SCENARIOS, Scenario
 
-from bailiwick import Catalog, Principal, Scope
-from bailiwick.fastapi import Guard
-from bailiwick.tokens import JWTVerifier, Keyring, Signer, SigningKey
-
-ISSUER, AUDIENCE = "https://login.example.com", "https://api.example.com"
-
-
-def build(scopes):
-    """One application: the same handler open, with its requirement declared, and with the caller injected."""
-    key = SigningKey.generate("ES256")
-    catalog = Catalog([Scope("users:read"), *(Scope(f"other{number}:read") for number in range(scopes))])
-    guard = Guard(catalog, JWTVerifier(Keyring.from_keys(key), issuer=ISSUER, audience=AUDIENCE))
-    app = FastAPI(openapi_url=None)
-
-    @app.get("/open", dependencies=[guard.public("the measure")])
-    async def open_():
-        return {"ok": True}
-
-    @app.get("/declared", dependencies=[guard.requires("users:read")])
-    async def declared():
-        return {"ok": True}
-
-    @app.get("/injected")
-    async def injected(_caller: Annotated[Principal, Security(guard, scopes=["users:read"])]):
-        return {"ok": True}
-
-    guard.protect(app)
-    now = int(time.time())
-    held = " ".join(["users:read", *(f"other{number}:read" for number in range(scopes))])
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "u", "client_id": "c", "jti": "1", "iat": now, "exp": now + 3600}
-    return app, Signer(key).sign({**claims, "scope": held})
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
+DOCS = HERE.parent / "docs"
+PARTS = ("process", "http", "held", "start")
 
 
-async def call(app, path, headers):
-    """One request; its status."""
-    status = 0
-
-    async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message):
-        nonlocal status
-        status = message.get("status", status)
-
-    conn = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": headers,
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
+def summary(scenario: Scenario, times: Times) -> dict[str, Any]:
+    """What one scenario came to. Ratios are taken within each round: both sides had the same disturbance."""
+    mine, base = times[scenario.key], times[scenario.baseline]
+    ratios = [other / own for own, other in zip(mine, base, strict=True)]
+    low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
+    return {
+        "label": scenario.label,
+        "kind": scenario.kind,
+        "baseline": scenario.baseline,
+        "target": scenario.target,
+        "rounds": len(mine),
+        "seconds_median": median(mine),
+        "seconds_min": min(mine),
+        "requests_per_second": 1 / median(mine),
+        "ratio": median(ratios),
+        "ratio_of_best": min(base) / min(mine),
+        "ratio_quartiles": [low, high],
     }
-    await app(conn, receive, send)
-    return status
 
 
-async def measure(app, token, rounds, calls):
-    """Seconds for one request of each kind: the median of the rounds."""
-    bearer = [(b"host", b"x"), (b"authorization", b"Bearer " + token.encode())]
-    kinds = {
-        "open": ("/open", bearer, 200),
-        "declared": ("/declared", bearer, 200),
-        "injected": ("/injected", bearer, 200),
-        "refused, no token": ("/declared", bearer[:1], 401),
-        "refused, forged": ("/declared", [(b"authorization", b"Bearer " + token[:-8].encode() + b"AAAAAAAA")], 401),
-    }
-    took = {kind: [] for kind in kinds}
-    for path, headers, expected in kinds.values():
-        status = await call(app, path, headers)
-        if status != expected:
-            raise SystemExit(f"{path} answered {status}, not {expected}; nothing was measured.")
-    for _ in range(rounds):
-        for kind, (path, headers, _) in kinds.items():
-            start = time.perf_counter()
-            for _ in range(calls):
-                await call(app, path, headers)
-            took[kind].append((time.perf_counter() - start) / calls)
-    return {kind: statistics.median(times) for kind, times in took.items()}
+def row_of(key: str) -> Scenario:
+    return next(one for one in SCENARIOS if one.key == key)
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--calls", type=int, default=300, help="requests of each kind in a round")
-    parser.add_argument("--scopes", type=int, default=10, help="further scopes in the catalog and in the token")
-    parser.add_argument("--json", action="store_true", help="figures for programs")
-    args = parser.parse_args()
-    app, token = build(args.scopes)
-    figures = asyncio.run(measure(app, token, args.rounds, args.calls))
-    if args.json:
-        print(json.dumps({kind: {"seconds": s, "rate": figures["open"] / s} for kind, s in figures.items()}, indent=2))
-        return
-    print(f"| request ({args.scopes + 1} scopes held) | us | rate beside the open route |\n|---|---|---|")
-    for kind, seconds in figures.items():
-        print(f"| {kind} | {seconds * 1e6:.1f} | {figures['open'] / seconds:.2f} |")
+def summaries(times: Times) -> dict[str, Any]:
+    return {one.key: summary(one, times) for one in SCENARIOS if one.key in times}
+
+
+def main() -> int:
+    reader = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    reader.add_argument("--only", choices=PARTS, action="append", help="measure this part only; may be repeated")
+    reader.add_argument("--rounds", type=int, default=400, help="rounds in process (%(default)s)")
+    reader.add_argument("--batch", type=int, default=25, help="requests of each scenario in a round (%(default)s)")
+    reader.add_argument("--http-rounds", type=int, default=9, help="rounds over HTTP (%(default)s)")
+    reader.add_argument("--http-seconds", type=int, default=3, help="seconds of wrk on each in a round (%(default)s)")
+    reader.add_argument("--quick", action="store_true", help="a minute instead of ten: to try it out, not to publish")
+    reader.add_argument(
+        "--report", action="store_true", help="write the documents from results.json, and measure nothing"
+    )
+    asked = reader.parse_args()
+    if asked.quick:
+        asked.rounds, asked.http_rounds, asked.http_seconds = 40, 2, 1
+    logging.disable(logging.INFO)
+
+    results: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    if not asked.report:
+        parts = asked.only or PARTS
+        results["machine"] = facts.collect()
+        if "process" in parts:
+            say(
+                f"In process: {asked.rounds} rounds of {asked.batch} requests for each of {len(SCENARIOS)} scenarios ..."
+            )
+            results["process"] = summaries(asyncio.run(inprocess.measure(SCENARIOS, asked.rounds, asked.batch)))
+        if "held" in parts:
+            say("Scopes held ...")
+            results["held"] = held.measure(asked.rounds, asked.batch)
+        if "start" in parts:
+            say(f"Start with {start.ROUTES} routes ...")
+            results["start"] = start.measure(3 if asked.quick else 9)
+        if "http" in parts and (reason := over_http.why_not()):
+            say(f"Over HTTP: left out, because {reason}")
+            results.pop("http", None)
+            results["http_left_out"] = reason
+        elif "http" in parts:
+            say(f"Over HTTP: {asked.http_rounds} rounds of {asked.http_seconds} s of wrk for each scenario ...")
+            times, worked = over_http.measure(SCENARIOS, asked.http_rounds, asked.http_seconds)
+            results["http"] = summaries(times)
+            for key, row in results["http"].items():
+                row["processor_seconds"] = median(worked[key])
+                row["processor_ratio"] = summary(row_of(key), worked)["ratio"] if worked[key][0] else None
+            results.pop("http_left_out", None)
+        RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    report.write(results, DOCS)
+    print(report.terminal(results))
+    return 0
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,7 +10,7 @@ from bailiwick.fastapi import Guard
 from bench import tokens
 
 PATH = "/profile"
-NAMES = [*tokens.HELD.split(), *(f"resource{n // 4}:action{n % 4}" for n in range(9_995))]
+NAMES = [*tokens.HELD.split(), *(f"r{n // 4}:{('read', 'edit', 'drop', 'list')[n % 4]}" for n in range(9_995))]
 
 
 def guard_for(app: FastAPI, **settings) -> Guard:

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench import apps
 from bench.inprocess import Times
@@ -61,8 +62,14 @@ class Server:
             return
         raise SystemExit(f"{self.scenario.key} did not start.")
 
-    def load(self, seconds: float) -> float:
-        """Requests per second under wrk."""
+    def worked(self) -> float:
+        """Seconds for which the server's thread has had a processor; 0 where /proc does not say."""
+        schedstat = Path(f"/proc/{self.process.pid}/schedstat")
+        return int(schedstat.read_text().split()[0]) / 1e9 if schedstat.exists() else 0.0
+
+    def load(self, seconds: float) -> tuple[float, float]:
+        """Seconds per request under wrk, and the processor's part of it."""
+        before = self.worked()
         # wrk sends a Host of its own.
         headers = [
             part
@@ -77,11 +84,17 @@ class Server:
         refused = int(others[1]) if others else 0
         if (refused == done) != (self.scenario.status >= 400) or (self.scenario.status < 400 and refused):
             raise SystemExit(f"{self.scenario.key}: {refused} of {done} answers were no 2xx.\n{said}")
-        return float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])  # type: ignore[index]
+        rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])  # type: ignore[index]
+        return 1 / rate, (self.worked() - before) / done
 
 
-def measure(scenarios: Sequence[Scenario], rounds: int, seconds: float) -> Times:
-    """Interleaved: wrk for some seconds on each in turn, and again; the others wait idle meanwhile."""
+def measure(scenarios: Sequence[Scenario], rounds: int, seconds: float) -> tuple[Times, Times]:
+    """Interleaved: wrk for some seconds on each in turn, and again; the others wait idle meanwhile.
+
+    Returns:
+        The time per request that a client sees, and the server's processor time per request, which
+        other work on the machine hardly touches.
+    """
     servers = [Server(scenario) for scenario in scenarios if scenario.over_http]
     try:
         for server in servers:
@@ -89,11 +102,14 @@ def measure(scenarios: Sequence[Scenario], rounds: int, seconds: float) -> Times
         for server in servers:
             server.load(1)
         times: Times = {server.scenario.key: [] for server in servers}
+        worked: Times = {server.scenario.key: [] for server in servers}
         for turn in range(rounds):
             first = turn % len(servers)
             for server in servers[first:] + servers[:first]:
-                times[server.scenario.key].append(1 / server.load(seconds))
-        return times
+                seen, work = server.load(seconds)
+                times[server.scenario.key].append(seen)
+                worked[server.scenario.key].append(work)
+        return times, worked
     finally:
         for server in servers:
             server.process.terminate()

@@ -55,10 +55,11 @@ def _resident() -> int:
 
 def _one(*, guarded: bool) -> dict[str, float]:
     before = _resident()
-    begun = time.perf_counter()
+    # The time of this process alone: what else runs on the machine is not counted.
+    begun = time.process_time()
     app = build(guarded=guarded)
     asyncio.run(_start(app))
-    took = time.perf_counter() - begun
+    took = time.process_time() - begun
     return {"seconds": took, "megabytes": (_resident() - before) / MEGABYTE}
 
 
