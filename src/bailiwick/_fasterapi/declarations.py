@@ -13,7 +13,7 @@ from bailiwick.asgi import check_step_up
 from bailiwick.errors import BailiwickError, ConfigurationError, InsufficientScope, InvalidScope
 from bailiwick.graph import StepUp
 from bailiwick.graph.dependant import describe, key_of
-from bailiwick.scopes import Principal, Requirement, ScopeSet, all_of
+from bailiwick.scopes import Principal, Requirement, Rule, ScopeSet, all_of
 
 from .internals import BackgroundTasks, Depends, PlainSecurityScopes, Request
 
@@ -53,7 +53,7 @@ class Need(Depends):  # type: ignore[misc]  # FasterAPI ships no types
     `Annotated`, in `dependencies=[...]` and inside `Depends(...)`.
     """
 
-    __slots__ = ("close_on_expiry", "guard", "optional", "owner", "requirement", "step_up")
+    __slots__ = ("_compiled", "close_on_expiry", "guard", "optional", "owner", "requirement", "step_up")
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class Need(Depends):  # type: ignore[misc]  # FasterAPI ships no types
         self.step_up = step_up
         self.close_on_expiry = close_on_expiry
         self.owner = owner
+        self._compiled: Rule | None = None
 
     def _value(self) -> tuple[Any, ...]:
         return (self.guard, self.requirement, self.optional, self.step_up, self.close_on_expiry, self.owner)
@@ -108,11 +109,16 @@ class Need(Depends):  # type: ignore[misc]  # FasterAPI ships no types
 
     def check(self, caller: Principal) -> "Principal | Ownership":
         """Insist on the requirement, and hand out what the handler asked for."""
-        if self.requirement is not None:
+        if self.requirement is not None and not self._rule().allows(caller.held):
             caller.require(self.requirement)
         if self.step_up is not None:
             check_step_up(self.step_up, caller, self.guard.now())
         return self.supply(caller)
+
+    def _rule(self) -> Rule:
+        if self._compiled is None:
+            self._compiled = self.guard.catalog.compile(self.requirement, where=repr(self))
+        return self._compiled
 
     def supply(self, caller: Principal) -> "Principal | Ownership":
         """What the handler's parameter is given."""

@@ -53,7 +53,7 @@ class Protection:
         app = self.app
         app.__class__ = hooked(type(app), self)
         app._router = Router(self, app._router)  # noqa: SLF001
-        app.exception_handlers.setdefault(BailiwickError, self._refusals.answer)
+        app.exception_handlers.setdefault(BailiwickError, self._refusals.handler)
 
     def compile(self, *, strict: bool = True) -> Plan:
         """Read every route, insist that each is settled, and put the gates in place; once.
@@ -293,6 +293,7 @@ class Refusals:
         self._app = app
         self._nobody = guard._no_credentials  # noqa: SLF001
         self._nobody_answer = sent(guard._no_credentials_answer)  # noqa: SLF001
+        self.handler = self.answer  # one object, to be known again
 
     def make(self, error: BailiwickError) -> Any:
         """The answer to a refusal of the gate, as a response of FasterAPI.
@@ -301,15 +302,21 @@ class Refusals:
             BailiwickError: the application has a handler of its own for it.
             HTTPException: the application has a handler for that.
         """
-        handlers = self._app.exception_handlers
-        asked = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
-        if HTTPException not in handlers and asked == self.answer:
+        if self._is_exact(error):
             if error is self._nobody:
                 return self._nobody_answer
             log.info("refused: %s %s: %s", error.status, error.id, error.detail)
             return sent(self._guard.challenge.answer(error))
         # FasterAPI asks the application's handlers; ours, if it is still there, asks the one for HTTPException.
         raise error
+
+    def _is_exact(self, error: BailiwickError) -> bool:
+        """Whether nobody but us has a say in the answer."""
+        handlers = self._app.exception_handlers
+        if len(handlers) == 1:  # nearly always, and then it is ours
+            return handlers.get(BailiwickError) is self.handler
+        asked = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+        return asked is self.handler and HTTPException not in handlers
 
     async def answer(self, request: Any, error: BailiwickError) -> Sent:
         """The exception handler for Bailiwick's errors, wherever in the application they were raised."""

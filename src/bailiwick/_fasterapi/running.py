@@ -25,7 +25,20 @@ __all__ = ["Run", "SocketProgram", "Subtree", "run_of"]
 
 Supply = Callable[[Principal | None], Any]
 Filler = Callable[["Filling"], object]
-Run = Callable[[Any, Any, Principal | None], Awaitable[Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """How a route runs.
+
+    Attributes:
+        call: given request, background tasks and caller, it gives the handler's answer.
+        is_plain: it needs neither the request nor the background tasks.
+    """
+
+    call: Callable[[Any, Any, Principal | None], Awaitable[Any]]
+    is_plain: bool = False
+
 
 # For programs in which nothing yields: never entered, and so never to be left.
 NO_STACK: Final = AsyncExitStack()
@@ -180,7 +193,7 @@ def supply_of(call: Any, guard: Any) -> Supply | None:
 
 
 def run_of(handler: Any, roots: list[Dependant], target: Dependant, guard: Any) -> Run:
-    """How an HTTP route runs: called with request, background tasks and caller, it gives the handler's answer.
+    """How an HTTP route runs.
 
     Args:
         handler: the endpoint.
@@ -212,7 +225,7 @@ def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Su
             def bare(_request: Any, _tasks: Any, _caller: Principal | None) -> Any:
                 return handler()
 
-            return bare
+            return Run(bare, is_plain=True)
         if len(supplies) == 1 and supplies[0][1] is _itself:
             # The common case, without a loop and without a further coroutine.
             only = supplies[0][0]
@@ -220,7 +233,7 @@ def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Su
             def injecting(_request: Any, _tasks: Any, caller: Principal | None) -> Any:
                 return handler(**{only: caller})
 
-            return injecting
+            return Run(injecting, is_plain=True)
 
     async def run(request: Any, tasks: Any, caller: Principal | None) -> Any:
         values: dict[str, Any] = {}
@@ -230,7 +243,7 @@ def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Su
             values[name] = supply(caller)
         return await _answer(handler, values)
 
-    return run
+    return Run(run)
 
 
 async def _answer(handler: Any, values: dict[str, Any]) -> Any:
@@ -251,7 +264,7 @@ def _through_program(handler: Any, roots: list[Dependant], target: Dependant, gu
             solved = await program.run(filling, request_stack=NO_STACK)
             return await _answer(handler, solved.arguments)
 
-        return run
+        return Run(run)
 
     async def run_and_leave(request: Any, tasks: Any, caller: Principal | None) -> Any:
         filling = Filling(fillers, request, tasks, caller)
@@ -262,7 +275,7 @@ def _through_program(handler: Any, roots: list[Dependant], target: Dependant, gu
             return LeftAfterwards(answer, stack.pop_all()) if hasattr(answer, "to_asgi") else answer
         raise RuntimeError("A dependency with yield swallowed an exception and did not raise another.")
 
-    return run_and_leave
+    return Run(run_and_leave)
 
 
 class LeftAfterwards:
