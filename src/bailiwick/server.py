@@ -130,8 +130,10 @@ class AuthorizationServer:
         if self._authority is None:
             async with self._opening:
                 if self._authority is None:
-                    self._authority = await self._make()
-                    self._app = build_app(self._authority, self.issuer_path)
+                    authority = await self._make()
+                    page_key = await authority.store.secret("pages", self._token_bytes(32))
+                    self._app = build_app(authority, self.issuer_path, page_key=page_key, token_bytes=self._token_bytes)
+                    self._authority = authority
         return self._authority
 
     async def _make(self) -> Authority:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from bailiwick.errors import BailiwickError, Refused, StoreError, Unavailable
 
-__all__ = ["NO_STORE", "answer", "refuse", "unexpected"]
+__all__ = ["NO_STORE", "STORE_RETRY", "answer", "fault", "note", "refuse", "unexpected"]
 
 log = logging.getLogger("bailiwick.web")
 
@@ -35,14 +35,23 @@ def refuse(request: Request, why: BailiwickError) -> Response:
     # RFC 6749 section 5.2: a 401 to a client that used the Authorization header carries a challenge
     # of the scheme that it used. RFC 9110 section 15.5.2 wants a challenge with every 401.
     if status == 401:
-        headers["www-authenticate"] = 'Basic realm="bailiwick", charset="UTF-8"'
+        bearer = why.code == "invalid_token"  # at the registration endpoint, RFC 7592 section 2
+        headers["www-authenticate"] = (
+            'Bearer error="invalid_token"' if bearer else 'Basic realm="bailiwick", charset="UTF-8"'
+        )
     retry_after = getattr(why, "retry_after", None)
     if isinstance(why, StoreError):
         retry_after = STORE_RETRY
         body["error_description"] = "The service cannot reach its data just now."
     if retry_after is not None:
         headers["retry-after"] = str(retry_after)
-    ours = isinstance(why, StoreError | Unavailable) or status >= 500
+    note(request, why)
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+def note(request: Request, why: BailiwickError) -> None:
+    """Write a refusal's detail into the log; the query stays out of it."""
+    ours = isinstance(why, StoreError | Unavailable) or why.status >= 500
     log.log(
         logging.ERROR if ours else logging.INFO,
         "%s %s refused: %s [%s]",
@@ -51,15 +60,17 @@ def refuse(request: Request, why: BailiwickError) -> Response:
         why.detail,
         why.id,
     )
-    return JSONResponse(body, status_code=status, headers=headers)
 
 
-def unexpected(request: Request, fault: Exception) -> Response:
+def unexpected(request: Request, why: Exception) -> Response:
     """Answer a fault of ours without saying anything about it; the log has the traceback."""
-    log.error("%s %s failed: %s [BW500]", request.method, request.url.path, type(fault).__name__, exc_info=fault)
-    return refuse(
-        request, Refused("server_error", "The service failed; this is not your fault.", status=500, id="BW500")
-    )
+    return refuse(request, fault(request, why))
+
+
+def fault(request: Request, why: Exception) -> Refused:
+    """Write a fault of ours into the log with its traceback; the answer says nothing about it."""
+    log.error("%s %s failed: %s [BW500]", request.method, request.url.path, type(why).__name__, exc_info=why)
+    return Refused("server_error", "The service failed; this is not your fault.", status=500, id="BW500")
 
 
 def _printable(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,8 +15,13 @@ from starlette.routing import Route
 from bailiwick.authority import Authority
 from bailiwick.errors import BailiwickError, Refused
 
-from .answers import refuse, unexpected
+from .answers import fault, refuse, unexpected
+from .assets import Assets
 from .endpoints import Endpoints
+from .pages import Pages
+from .people import People
+from .seal import Seal
+from .session import Sessions
 
 __all__ = ["WELL_KNOWN", "build_app"]
 
@@ -26,18 +32,45 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 
 
-def build_app(authority: Authority, issuer_path: str) -> Starlette:
+def build_app(
+    authority: Authority, issuer_path: str, *, page_key: bytes, token_bytes: Callable[[int], bytes]
+) -> Starlette:
     """The ASGI application of an authority, its paths relative to the issuer.
 
     Args:
         authority: decides.
         issuer_path: the path of the issuer, "" if it has none.
+        page_key: 256 bits that only this authority knows; what travels through browsers is sealed with it.
+        token_bytes: the source of randomness.
     """
+    issuer = authority.settings.issuer
+    assets = Assets(f"{issuer_path}/static")
+    pages = Pages(issuer, issuer_path, assets)
+    sessions = Sessions(
+        authority.store,
+        authority.settings.lifetimes,
+        https=urlsplit(issuer).scheme == "https",
+        token_bytes=token_bytes,
+    )
     at = Endpoints(authority)
+    people = People(authority, pages, sessions, Seal(page_key), issuer_path)
     routes = [
+        # what people see
+        _page("/authorize", people.authorize, pages),
+        _page("/login", people.login, pages),
+        _page("/consent", people.consent, pages),
+        _page("/device", people.device, pages),
+        _page("/logout", people.logout, pages),
+        _route("/static/{name}", assets.serve, "GET"),
+        # what programs ask
         _route("/token", at.token, "POST"),
+        _route("/device_authorization", at.device_authorization, "POST"),
+        _route("/par", at.push, "POST"),
         _route("/revoke", at.revoke, "POST"),
         _route("/introspect", at.introspect, "POST"),
+        _route("/register", at.register, "POST"),
+        _route("/register/{client_id}", at.registration, "GET", "PUT", "DELETE"),
+        _route("/revocations", at.revocations, "GET"),
         _route("/jwks.json", at.jwks, "GET"),
         _route(WELL_KNOWN, at.metadata, "GET"),
         _route("/health", at.health, "GET"),
@@ -48,8 +81,24 @@ def build_app(authority: Authority, issuer_path: str) -> Starlette:
     return Starlette(routes=routes, exception_handlers={HTTPException: _not_routed})
 
 
-def _route(path: str, endpoint: Endpoint, method: str) -> Route:
-    return Route(path, _answering(endpoint), methods=[method])
+def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:
+    return Route(path, _answering(endpoint), methods=methods)
+
+
+def _page(path: str, endpoint: Endpoint, pages: Pages) -> Route:
+    """A route for people: what goes wrong is told on a page. HEAD is not GET here, where GET may issue a code."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except BailiwickError as why:
+            return pages.error(request, why)
+        except Exception as why:  # noqa: BLE001 - the last line of defence; logged with its traceback
+            return pages.error(request, fault(request, why))
+
+    route = Route(path, answered, methods=["GET", "POST"])
+    route.methods = {"GET", "POST"}
+    return route
 
 
 def _answering(endpoint: Endpoint) -> Endpoint:
@@ -60,8 +109,8 @@ def _answering(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except BailiwickError as why:
             return refuse(request, why)
-        except Exception as fault:  # noqa: BLE001 - the last line of defence; logged with its traceback
-            return unexpected(request, fault)
+        except Exception as why:  # noqa: BLE001 - the last line of defence; logged with its traceback
+            return unexpected(request, why)
 
     return answered
 

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bailiwick.authority import Authority, IntrospectionRequest, RevocationRequest, TokenRequest
+from bailiwick.authority import (
+    Authority,
+    DeviceRequest,
+    IntrospectionRequest,
+    PushingRequest,
+    RegistrationRequest,
+    RevocationRequest,
+    TokenRequest,
+)
+from bailiwick.authority.feed import FEED_TYPE
 from bailiwick.authority.records import Origin
+from bailiwick.errors import Refused
 
-from .answers import answer
-from .form import read_form
+from .answers import NO_STORE, answer
+from .form import read_form, read_json
 
 __all__ = ["Endpoints"]
 
 # Keys and metadata are public and change rarely. A new key is published a day before it signs, so
 # that a copy of five minutes is never too old.
 PUBLIC: Final = {"cache-control": "public, max-age=300"}
+
+# A follower of the feed may wait this many seconds for news: less than the minute after which proxies give up.
+LONGEST_WAIT: Final = 30
+# Seconds between two looks at the store while a follower waits; a withdrawal has to be known within one.
+LOOK_EVERY: Final = 0.5
+# Followers that wait at the same time; those beyond are answered at once and ask again.
+WAITING: Final = 200
+# Numbers of the feed have fewer digits, here and in a database.
+MAX_DIGITS: Final = 18
 
 
 class Endpoints:
@@ -29,6 +49,7 @@ class Endpoints:
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
+        self._waiting = 0
 
     async def token(self, request: Request) -> Response:
         """`POST /token` (RFC 6749 section 3.2)."""
@@ -49,6 +70,73 @@ class Endpoints:
         form = await read_form(request)
         asked = IntrospectionRequest.read(form, authorization=_authorization(request), origin=origin_of(request))
         return answer(await self._authority.introspection.answer(asked, now=self._authority.clock()))
+
+    async def device_authorization(self, request: Request) -> Response:
+        """`POST /device_authorization` (RFC 8628 section 3.1)."""
+        form = await read_form(request)
+        asked = DeviceRequest.read(form, authorization=_authorization(request), origin=origin_of(request))
+        begun = await self._authority.device.answer(asked, now=self._authority.clock())
+        return answer(begun.as_json())
+
+    async def push(self, request: Request) -> Response:
+        """`POST /par` (RFC 9126 section 2)."""
+        form = await read_form(request)
+        asked = PushingRequest.read(form, authorization=_authorization(request), origin=origin_of(request))
+        pushed = await self._authority.pushed.answer(asked, now=self._authority.clock())
+        return answer(pushed.as_json(), 201)
+
+    async def register(self, request: Request) -> Response:
+        """`POST /register` (RFC 7591 section 3)."""
+        asked = self._registration(request, await read_json(request))
+        made = await self._authority.registration.answer(asked, now=self._authority.clock())
+        return answer(made.as_json(), 201)
+
+    async def registration(self, request: Request) -> Response:
+        """`GET|PUT|DELETE /register/{client_id}` (RFC 7592 section 2)."""
+        client, endpoint = request.path_params["client_id"], self._authority.registration
+        asked = self._registration(request, await read_json(request) if request.method == "PUT" else None)
+        if request.method == "DELETE":
+            await endpoint.close(client, asked, now=self._authority.clock())
+            return Response(status_code=204, headers=dict(NO_STORE))
+        if request.method == "PUT":
+            changed = await endpoint.change(client, asked, now=self._authority.clock())
+            return answer(changed.as_json())
+        return answer((await endpoint.look(client, asked)).as_json())
+
+    @staticmethod
+    def _registration(request: Request, body: bytes | None) -> RegistrationRequest:
+        return RegistrationRequest.read(body, authorization=_authorization(request), origin=origin_of(request))
+
+    async def revocations(self, request: Request) -> Response:
+        """`GET /revocations?after=7&wait=20`: the lines of the feed after that number, signed.
+
+        With `If-None-Match`, and as many seconds to `wait`, a follower is answered when there is news, or
+        304 when the time is over.
+        """
+        after, wait = _number(request, "after"), min(_number(request, "wait"), LONGEST_WAIT)
+        known = request.headers.get("if-none-match")
+        feed, clock = self._authority.feed, self._authority.clock
+        headers = {"cache-control": "no-cache"}
+        if known is not None and await self._knows_it_all(known, after, wait):
+            return Response(status_code=304, headers={**headers, "etag": known})
+        document = await feed.document(after, clock())
+        headers |= {"etag": document.etag, "content-type": f"application/{FEED_TYPE}"}
+        return Response(document.token, headers=headers)
+
+    async def _knows_it_all(self, known: str, after: int, wait: int) -> bool:
+        """Whether a follower knows it all, even after this many seconds."""
+        feed, clock = self._authority.feed, self._authority.clock
+        end = asyncio.get_running_loop().time() + (wait if self._waiting < WAITING else 0)
+        self._waiting += 1
+        try:
+            while await feed.etag(after, clock()) == known:
+                left = end - asyncio.get_running_loop().time()
+                if left <= 0:
+                    return True
+                await asyncio.sleep(min(LOOK_EVERY, left))
+        finally:
+            self._waiting -= 1
+        return False
 
     async def jwks(self, _request: Request) -> Response:
         """`GET /jwks.json` (RFC 7517)."""
@@ -76,6 +164,20 @@ def origin_of(request: Request) -> Origin:
     """
     address = request.client.host if request.client is not None else ""
     return Origin(address, request.headers.get("user-agent", ""))
+
+
+def _number(request: Request, name: str) -> int:
+    """A number in the query; 0 if there is none.
+
+    Raises:
+        Refused: invalid_request, if it is something else.
+    """
+    given = request.query_params.getlist(name)
+    if not given:
+        return 0
+    if len(given) > 1 or not (given[0].isascii() and given[0].isdigit() and len(given[0]) <= MAX_DIGITS):
+        raise Refused("invalid_request", f"{name} is one number.", id="BW400")
+    return int(given[0])
 
 
 def _authorization(request: Request) -> list[str]:

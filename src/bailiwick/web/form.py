@@ -1,4 +1,4 @@
-"""How a form arrives over HTTP: its content type and its size. What is in it, `authority.request` knows."""
+"""How a form, or a JSON body, arrives over HTTP: its content type and its size. `authority` knows what is in it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from starlette.requests import ClientDisconnect, Request
 from bailiwick.authority import request as authority_request
 from bailiwick.errors import Refused
 
-__all__ = ["MAX_BODY", "read_form"]
+__all__ = ["MAX_BODY", "read_form", "read_json"]
 
 # A token request is a few hundred bytes, and a few thousand with a client assertion. Past this it is
 # an attempt to fill memory (hashing and parsing cost time in proportion).
 MAX_BODY: Final = 64 * 1024  # bytes
 
 FORM: Final = "application/x-www-form-urlencoded"
+JSON: Final = "application/json"
 
 
 async def read_form(request: Request) -> list[tuple[str, str]]:
@@ -26,20 +27,33 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
 
     Source: RFC 6749 section 3.2 and appendix B (UTF-8 in application/x-www-form-urlencoded).
     """
-    check_content_type(request)
+    check_content_type(request, FORM)
     return authority_request.read_form(await _read_body(request))
 
 
-def check_content_type(request: Request) -> None:
-    """Refuse anything that is not plainly a form.
+async def read_json(request: Request) -> bytes:
+    """Read a JSON body, not yet parsed.
+
+    Raises:
+        Refused: another content type, or a body over `MAX_BODY`.
+
+    Source: RFC 7591 section 3.1.
+    """
+    check_content_type(request, JSON)
+    return await _read_body(request)
+
+
+def check_content_type(request: Request, wanted: str) -> None:
+    """Refuse anything that is not plainly of the type that is read here.
 
     A JSON body that happens to parse, or a multipart body, is refused and not guessed at: two
     parsers that read one body differently are how a proxy's check is bypassed.
     """
     sent = request.headers.getlist("content-type")
     kind = sent[0].partition(";")[0].strip(" \t").lower() if len(sent) == 1 else ""
-    if kind != FORM:
-        raise Refused("invalid_request", f"The request must be a form: Content-Type {FORM}.", id="BW408")
+    if kind != wanted:
+        what = "a form" if wanted == FORM else "JSON"
+        raise Refused("invalid_request", f"The request must be {what}: Content-Type {wanted}.", id="BW408")
     if request.headers.get("content-encoding", "identity").strip(" \t").lower() != "identity":
         raise Refused("invalid_request", "A compressed body is not accepted.", id="BW408")
 
