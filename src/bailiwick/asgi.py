@@ -9,6 +9,7 @@ A gate decides from the request's headers alone: before the body is read, before
 accepted, and before anything of the application runs.
 """
 
+import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,6 +23,7 @@ from bailiwick.errors import (
     BailiwickError,
     ConfigurationError,
     InsufficientScope,
+    InvalidToken,
     MissingCredentials,
 )
 from bailiwick.graph.plan import Access, Kind, Plan, RoutePlan, StepUp, combine
@@ -183,6 +185,7 @@ class Guard:
             raise ConfigurationError("A guard needs a verifier with an async verify(token) method.")
         if on_expiry not in {"close", "ignore"}:
             raise ConfigurationError('on_expiry is "close" or "ignore".')
+        _check_hook(on_decision)
         if resource_metadata is not None and not urlsplit(resource_metadata).scheme:
             raise ConfigurationError("resource_metadata is an absolute URL (RFC 9728 section 5.1).")
         if resource is not None and resource_metadata is not None:
@@ -198,7 +201,14 @@ class Guard:
         self._verify_cached: Callable[[str], Principal | None] = getattr(verifier, "verify_cached", _never_cached)
         # One key for each guard: two guards with different verifiers never take over each other's caller.
         self._key = f"bailiwick.caller.{id(self)}"
+        self._proof = f"bailiwick.proof.{id(self)}"  # the header that the caller was proved by
         self._set_challenge(Challenge(realm, resource_metadata, disclose_scopes))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Gates are compiled from these; an exchange would reach some of them and not others.
+        if name in _FIXED and hasattr(self, name):
+            raise AttributeError(f"A guard's {name} cannot be exchanged; make another guard.")
+        object.__setattr__(self, name, value)
 
     def _set_challenge(self, challenge: Challenge) -> None:
         self.challenge = challenge
@@ -253,7 +263,7 @@ class Guard:
             both,
             rule=rule,
             step_up=step_up,
-            close_on_expiry=on_expiry == "close",
+            close_on_expiry=closes_on_expiry(on_expiry),
         )
         return Gate(self, route, app)
 
@@ -302,12 +312,15 @@ class Guard:
         Raises:
             BailiwickError: no credentials, bad credentials, or no way to tell.
         """
-        known: Principal | None = conn.get(self._key)
-        if known is not None:
-            return known
         token = bearer_token(conn["headers"], conn.get("query_string", b""))
+        proof = _authorization(conn)
+        known: Principal | None = conn.get(self._key)
+        # A connection may be a copy of another, with headers of its own, as in an endpoint that takes batches.
+        if known is not None and conn.get(self._proof) == proof:
+            return known
         caller = (await self.verifier.verify(token)).under(self.catalog)
         conn[self._key] = caller
+        conn[self._proof] = proof
         return caller
 
     async def admit(self, route: RoutePlan, conn: Conn) -> Principal | None:
@@ -328,7 +341,10 @@ class Guard:
         except BailiwickError as refusal:
             error, caller = refusal, conn.get(self._key)
         try:
-            self.on_decision(Decision(route, caller, error))
+            heard: object = self.on_decision(Decision(route, caller, error))
+            if inspect.isawaitable(heard):
+                _close(heard)
+                raise TypeError("on_decision returned something to await; it must be a plain function")
         except Exception as broken:
             # A hook may write an audit trail that must not have gaps: fail closed, and say so.
             log.exception("on_decision failed for %s; the request is denied", route.label)
@@ -343,7 +359,8 @@ class Guard:
                 "This route is closed.", detail=f"{route.label} is not part of the plan", id="BW303"
             )
         if route.access is Access.OPTIONAL:
-            if not any(name == b"authorization" for name, _ in conn["headers"]):
+            if _authorization(conn) is None:
+                conn.pop(self._key, None)  # of the connection that this one was copied from
                 return None
         elif route.access is Access.PUBLIC:
             return None
@@ -378,7 +395,7 @@ class Guard:
         prefix = "http.response"
         if conn["type"] == "websocket":
             await receive()  # websocket.connect; the ASGI specification wants it taken before an answer
-            if "websocket.http.response" not in conn.get("extensions", {}):
+            if "websocket.http.response" not in (conn.get("extensions") or {}):
                 await send(
                     {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code or "unauthorized"}
                 )
@@ -429,8 +446,10 @@ class Gate:
                     return guard.refuse(guard._no_credentials, conn, receive, send)  # noqa: SLF001 - gate and guard are one
                 if caller is not None:
                     return self.app(conn, receive, send)
-        elif kind != "websocket":
+        elif kind == "lifespan":
             return self.app(conn, receive, send)
+        elif kind != "websocket":
+            raise RuntimeError(f"A gate lets no connection of the unknown type {kind!r} through.")
         return self._enter(conn, receive, send)
 
     async def _enter(self, conn: Conn, receive: Receive, send: Send) -> None:
@@ -452,29 +471,28 @@ class Gate:
         `NOBODY` means that there is no credential at all, None "not so simple": `admit` then decides from the start.
         """
         guard = self.guard
-        caller: Principal | None = conn.get(guard._key)  # noqa: SLF001
+        value = None
+        for name, content in conn["headers"]:
+            if name == b"authorization":
+                if value is not None:
+                    return None
+                value = content
+        if value is None:
+            return NOBODY
+        if value[:7] != b"Bearer " or b"access_token=" in conn.get("query_string", b""):
+            return None
+        try:
+            caller = guard._verify_cached(value[7:].decode("ascii"))  # noqa: SLF001
+        except UnicodeDecodeError:
+            return None
         if caller is None:
-            value = None
-            for name, content in conn["headers"]:
-                if name == b"authorization":
-                    if value is not None:
-                        return None
-                    value = content
-            if value is None:
-                return NOBODY
-            if value[:7] != b"Bearer " or b"access_token=" in conn.get("query_string", b""):
-                return None
-            try:
-                caller = guard._verify_cached(value[7:].decode("ascii"))  # noqa: SLF001
-            except UnicodeDecodeError:
-                return None
-            if caller is None:
-                return None
-            caller = caller.under(guard.catalog)
+            return None
+        caller = caller.under(guard.catalog)
         rule = self.route.rule
         if rule is not None and not rule.allows(caller.held):
             return None
         conn[guard._key] = caller  # noqa: SLF001
+        conn[guard._proof] = value  # noqa: SLF001
         return caller
 
     async def _until_expiry(self, caller: Principal, conn: Conn, receive: Receive, send: Send) -> None:
@@ -482,10 +500,11 @@ class Gate:
         if caller.expires_at is None:
             await self.app(conn, receive, send)
             return
-        closed = False
+        begun = closed = False
 
         async def watched(message: Message) -> None:
-            nonlocal closed
+            nonlocal begun, closed
+            begun = True
             closed = closed or message["type"] == "websocket.close"
             await send(message)
 
@@ -495,12 +514,31 @@ class Gate:
         if window.cancelled_caught and conn["type"] == "websocket" and not closed:
             log.info("the token of %r expired; the WebSocket %s is closed", caller.subject, self.route.label)
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "token expired"})
+        elif window.cancelled_caught and not begun:
+            await self.guard.refuse(InvalidToken("The access token has expired.", id="BW208"), conn, receive, send)
+
+
+def closes_on_expiry(on_expiry: str | None) -> bool:
+    """What `on_expiry=` of one route means.
+
+    Raises:
+        ConfigurationError: it is misspelt, and would be ignored.
+    """
+    if on_expiry not in {None, "close", "ignore"}:
+        raise ConfigurationError(f'on_expiry is "close" or "ignore", not {on_expiry!r}.')
+    return on_expiry == "close"
 
 
 def step_up_of(acr: str | tuple[str, ...], max_age: int | None) -> StepUp | None:
-    """What `acr=` and `max_age=` mean, or None if neither was given."""
+    """What `acr=` and `max_age=` mean, or None if neither was given.
+
+    Raises:
+        ConfigurationError: `max_age` is no whole number of seconds.
+    """
     if isinstance(acr, str):
         acr = (acr,)
+    if max_age is not None and (not isinstance(max_age, int) or isinstance(max_age, bool) or max_age < 0):
+        raise ConfigurationError(f"max_age is a whole number of seconds, 0 or more, not {max_age!r}.")
     return StepUp(tuple(acr), max_age) if acr or max_age is not None else None
 
 
@@ -519,8 +557,37 @@ def check_step_up(needed: StepUp, caller: Principal, now: float) -> None:
         raise StepUpNeeded("A stronger authentication is required.", acr=needed.acr, max_age=needed.max_age)
     if needed.max_age is not None:
         at = caller.claims.get("auth_time")
-        if not isinstance(at, int | float) or isinstance(at, bool) or now - at > needed.max_age:
+        # Written so that not-a-number refuses.
+        if not isinstance(at, int | float) or isinstance(at, bool) or not now - at <= needed.max_age:
             raise StepUpNeeded("A more recent authentication is required.", acr=needed.acr, max_age=needed.max_age)
+
+
+# What a guard decides by, and its gates were compiled from.
+_FIXED: Final = frozenset({"catalog", "on_decision", "on_expiry", "resource", "verifier"})
+
+
+def _check_hook(hook: Any) -> None:
+    """Refuse a hook that nobody would hear: a coroutine function would be called and never awaited."""
+    if hook is None:
+        return
+    if not callable(hook):
+        raise ConfigurationError(f"on_decision is a function, not a {type(hook).__name__}.")
+    if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None)):  # noqa: B004
+        raise ConfigurationError("on_decision is a plain function: an async one would never be awaited.")
+
+
+def _close(awaitable: Any) -> None:
+    close = getattr(awaitable, "close", None)
+    if close is not None:
+        close()
+
+
+def _authorization(conn: Conn) -> bytes | None:
+    for name, content in conn["headers"]:
+        if name == b"authorization":
+            value: bytes = content
+            return value
+    return None
 
 
 def _never_cached(_token: str) -> None:

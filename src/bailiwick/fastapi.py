@@ -32,7 +32,7 @@ from . import asgi
 from ._fastapi import internals
 from ._fastapi.declarations import Anonymous, Need, Ownership
 from ._fastapi.protection import PROTECTED, Protection
-from .asgi import Public, as_requirement, step_up_of
+from .asgi import Public, as_requirement, closes_on_expiry, step_up_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
 from .scopes import Catalog, Principal, Requirement, Rule, all_of, any_of
@@ -124,7 +124,7 @@ class Guard(asgi.Guard, SecurityBase):
         """
         requirement = as_requirement(scopes, self.catalog, where="requires()")
         step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
-        return self._declare(Need(self, requirement, step_up=step_up, close_on_expiry=on_expiry == "close"))
+        return self._declare(Need(self, requirement, step_up=step_up, close_on_expiry=closes_on_expiry(on_expiry)))
 
     def optional(self, *scopes: str | Requirement) -> Any:
         """Where a caller may be anonymous: no token gives None, a bad token is always answered 401.

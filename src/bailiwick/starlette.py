@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute, request_response, websocket_session
 
 from . import asgi
-from .asgi import Gate, Public, as_requirement, step_up_of
+from .asgi import Gate, Public, as_requirement, closes_on_expiry, step_up_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Access, Kind, Plan, RoutePlan, combine
 from .scopes import Requirement
@@ -70,7 +70,7 @@ class Guard(asgi.Guard):
             Access.GUARDED,
             requirement,
             step_up=step_up_of(acr, max_age),
-            close_on_expiry=on_expiry == "close",
+            close_on_expiry=closes_on_expiry(on_expiry),
         )
 
     def optional(self, *scopes: str | Requirement) -> Callable[[Any], Any]:
