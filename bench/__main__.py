@@ -58,7 +58,9 @@ def main() -> int:
     reader.add_argument(
         "--report", action="store_true", help="write the documents from results.json, and measure nothing"
     )
+    reader.add_argument("--scenario", action="append", help="measure only these, and write nothing; may be repeated")
     asked = reader.parse_args()
+    chosen = [one for one in SCENARIOS if not asked.scenario or one.key in asked.scenario]
     if asked.quick:
         asked.rounds, asked.http_rounds, asked.http_seconds = 40, 2, 1
     logging.disable(logging.INFO)
@@ -68,10 +70,8 @@ def main() -> int:
         parts = asked.only or PARTS
         results["machine"] = facts.collect()
         if "process" in parts:
-            say(
-                f"In process: {asked.rounds} rounds of {asked.batch} requests for each of {len(SCENARIOS)} scenarios ..."
-            )
-            results["process"] = summaries(asyncio.run(inprocess.measure(SCENARIOS, asked.rounds, asked.batch)))
+            say(f"In process: {asked.rounds} rounds of {asked.batch} requests for each of {len(chosen)} scenarios ...")
+            results["process"] = summaries(asyncio.run(inprocess.measure(chosen, asked.rounds, asked.batch)))
         if "held" in parts:
             say("Scopes held ...")
             results["held"] = held.measure(asked.rounds, asked.batch)
@@ -84,12 +84,15 @@ def main() -> int:
             results["http_left_out"] = reason
         elif "http" in parts:
             say(f"Over HTTP: {asked.http_rounds} rounds of {asked.http_seconds} s of wrk for each scenario ...")
-            times, worked = over_http.measure(SCENARIOS, asked.http_rounds, asked.http_seconds)
+            times, worked = over_http.measure(chosen, asked.http_rounds, asked.http_seconds)
             results["http"] = summaries(times)
             for key, row in results["http"].items():
                 row["processor_seconds"] = median(worked[key])
                 row["processor_ratio"] = summary(row_of(key), worked)["ratio"] if worked[key][0] else None
             results.pop("http_left_out", None)
+        if asked.scenario:
+            print(report.terminal(results))
+            return 0
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(results, DOCS)
     print(report.terminal(results))

@@ -32,7 +32,7 @@ def decisions(repeats: int) -> dict[int, float]:
 
 def _scenario(count: int) -> Scenario:
     headers = tokens.bearer(tokens.token(_scope(count)))
-    return Scenario(f"held_{count}", f"{count} scopes held", "generous", "held_10", lambda _n: headers)
+    return Scenario(f"held_{count}", f"{count} scopes held", "ten_thousand", "held_10", lambda _n: headers)
 
 
 def measure(rounds: int, size: int) -> dict[str, Any]:
