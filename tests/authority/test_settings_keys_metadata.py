@@ -11,9 +11,9 @@ from bailiwick.authority import BALANCED, STRICT, Lifetimes, Settings
 from bailiwick.authority.keys import SigningKeys
 from bailiwick.authority.records import EVERY_RESOURCE, KeyState, Resource
 from bailiwick.errors import ConfigurationError, StoreError
+from bailiwick.machine.sealing import KeyEncryptionKey
 from bailiwick.scopes import Catalog, ScopeSet
-from bailiwick.storage import MemoryStore
-from bailiwick.tokens import SigningKey
+from bailiwick.storage import MemoryStore, open_store
 
 # -- settings -------------------------------------------------------------------------------------------
 
@@ -188,22 +188,185 @@ async def test_a_store_that_keeps_no_key_is_an_error_and_no_endless_loop():
         await keys_over(Forgetful()).signer()
 
 
-async def test_a_retired_key_verifies_and_does_not_sign():
+def header_of(signer):
+    head = signer.sign({}).split(".")[0]
+    return json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+
+
+DAY = 24 * 60 * 60
+
+
+async def test_whoever_fetches_the_keys_every_23_hours_never_meets_an_unknown_one():
+    store, clock = MemoryStore(), Clock()
+    keys = keys_over(store, clock=clock)
+    begun, used = clock.now, {}
+    while clock.now < begun + 200 * DAY:
+        fetched = {key["kid"] for key in (await keys.jwks())["keys"]}
+        for _ in range(23):
+            kid = header_of(await keys.signer())["kid"]
+            assert kid in fetched
+            used.setdefault(kid, []).append(clock.now)
+            clock.now += 3600
+    first, second, _third = used.values()
+    for times in (first, second):
+        assert 89 * DAY <= times[-1] - times[0] <= 91 * DAY
+
+
+async def test_a_token_verifies_until_its_end_though_its_key_retired_meanwhile(make_world):
+    world = await make_world().furnish()
+    await world.authority.keys.rotate()
+    world.now += DAY - 30
+    tokens = await world.log_in("alice")
+    old = world.header(tokens)["kid"]
+    world.now += 100
+    assert world.header(await world.log_in("alice"))["kid"] != old
+    world.now += 495
+    assert (await world.authority.verifier.verify(tokens.access_token)).subject
+    world.now += 300
+    await world.log_in("alice")
+    assert old not in [key["kid"] for key in (await world.authority.jwks())["keys"]]
+
+
+async def test_an_operators_rotation_publishes_first_and_signs_a_day_later(make_world):
+    world = await make_world().furnish()
+    before = world.header(await world.log_in("alice"))["kid"]
+    new = await world.authority.keys.rotate(actor="operator:jane")
+    assert (await world.authority.keys.rotate()).kid == new.kid
+    assert {key["kid"] for key in (await world.authority.jwks())["keys"]} == {before, new.kid}
+    world.now += DAY - 1
+    assert world.header(await world.log_in("alice"))["kid"] == before
+    world.now += 61
+    assert world.header(await world.log_in("alice"))["kid"] == new.kid
+    acts = [(line.actor, line.detail) for line in await world.lines("keys.turned")]
+    assert acts == [
+        ("authority", f"{before} active"),
+        ("operator:jane", f"{new.kid} pending"),
+        ("authority", f"{new.kid} active, {before} retired"),
+    ]
+
+
+async def test_a_key_that_became_known_is_believed_no_more(make_world):
+    world = await make_world().furnish()
+    tokens = await world.log_in("alice")
+    new = await world.authority.keys.replace_at_once(actor="operator:jane")
+    assert [key["kid"] for key in (await world.authority.jwks())["keys"]] == [new.kid]
+    assert await world.introspect(tokens.access_token) == {"active": False}
+    assert world.header(await world.refresh(tokens))["kid"] == new.kid
+    assert [line.actor for line in await world.lines("keys.replaced")] == ["operator:jane"]
+
+
+async def test_many_processes_turn_their_keys_once(tmp_path):
+    store, clock = await open_store(tmp_path / "authority.db"), Clock()
+    processes = [keys_over(store, clock=clock) for _ in range(8)]
+    await asyncio.gather(*(keys.signer() for keys in processes))
+    clock.now += 89 * DAY
+    await asyncio.gather(*(keys.signer() for keys in processes))
+    assert len(await store.keys()) == 2
+    clock.now += DAY
+    signers = await asyncio.gather(*(keys.signer() for keys in processes))
+    assert len({header_of(signer)["kid"] for signer in signers}) == 1
+    assert len(await store.keys()) == 2
+    await store.close()
+
+
+async def test_who_loses_the_turning_is_told(monkeypatch):
+    store = MemoryStore()
+    keys = keys_over(store)
+    await keys.signer()
+
+    async def somebody_else(*_args):
+        return False
+
+    monkeypatch.setattr(store, "turn_keys", somebody_else)
+    for work in (keys.rotate, keys.replace_at_once):
+        with pytest.raises(StoreError, match="Another process"):
+            await work()
+
+
+async def test_two_algorithms_side_by_side_do_not_push_each_other_out():
+    store, clock = MemoryStore(), Clock()
+    one, two = keys_over(store, "ES256", clock), keys_over(store, "EdDSA", clock)
+    for _ in range(5):
+        assert header_of(await one.signer())["alg"] == "ES256"
+        assert header_of(await two.signer())["alg"] == "EdDSA"
+        clock.now += 60
+    assert len(await store.keys()) == 2
+    # And when nobody uses the former one any more, it goes in its time.
+    for _ in range(95):
+        clock.now += DAY
+        await two.signer()
+    assert {key.alg for key in await store.keys()} == {"EdDSA"}
+
+
+# -- keys at rest ---------------------------------------------------------------------------------------------
+
+
+def kek(letter="a"):
+    return KeyEncryptionKey(letter.encode() * 31 + b"z")
+
+
+async def test_private_keys_lie_sealed_where_a_key_encryption_key_is_given():
+    store, clock = MemoryStore(), Clock()
+    keys = keys_over(store, clock=clock, seals=[kek()])
+    before = header_of(await keys.signer())["kid"]
+    (stored,) = await store.keys()
+    assert stored.sealed_with == kek().name
+    assert "kty" not in stored.private
+    again = keys_over(store, clock=clock, seals=[kek()])
+    assert header_of(await again.signer())["kid"] == before
+
+
+async def test_keys_that_lay_open_are_sealed_at_the_next_start():
+    store, clock = MemoryStore(), Clock()
+    kid = header_of(await keys_over(store, clock=clock).signer())["kid"]
+    sealed = keys_over(store, clock=clock, seals=[kek()])
+    assert header_of(await sealed.signer())["kid"] == kid
+    (stored,) = await store.keys()
+    assert stored.sealed_with == kek().name
+    assert (await store.journal())[0].detail == "sealed anew"
+
+
+async def test_a_new_key_encryption_key_takes_over_from_the_old_one():
+    store, clock = MemoryStore(), Clock()
+    kid = header_of(await keys_over(store, clock=clock, seals=[kek("a")]).signer())["kid"]
+    both = keys_over(store, clock=clock, seals=[kek("b"), kek("a")])
+    assert header_of(await both.signer())["kid"] == kid
+    assert header_of(await keys_over(store, clock=clock, seals=[kek("b")]).signer())["kid"] == kid
+
+
+async def test_a_key_changes_its_state_and_its_seal_at_once():
     store, clock = MemoryStore(), Clock()
     keys = keys_over(store, clock=clock)
     await keys.signer()
-    (old,) = await store.keys()
-    made = SigningKey.generate("ES256")
-    new = replace(old, kid=made.kid, private=json.dumps(made.to_jwk(private=True)), created_at=clock.now + 1)
-    retired = replace(old, state=KeyState.RETIRED)
+    await keys.rotate()
+    clock.now += DAY
+    later = keys_over(store, clock=clock, seals=[kek()])
+    await later.signer()
+    assert {key.state for key in await store.keys()} == {KeyState.ACTIVE, KeyState.RETIRED}
+    assert {key.sealed_with for key in await store.keys()} == {kek().name}
+    assert len((await keys_over(store, clock=clock, seals=[kek()]).jwks())["keys"]) == 2
+
+
+async def test_without_the_key_encryption_key_nothing_starts():
+    store, clock = MemoryStore(), Clock()
+    await keys_over(store, clock=clock, seals=[kek("a")]).signer()
+    for seals in ([], [kek("b")]):
+        with pytest.raises(ConfigurationError, match="was not given") as caught:
+            await keys_over(store, clock=clock, seals=seals).signer()
+        assert caught.value.id == "BW110"
+
+
+async def test_a_sealed_key_cannot_be_put_in_the_place_of_another():
+    store, clock = MemoryStore(), Clock()
+    keys = keys_over(store, clock=clock, seals=[kek()])
+    await keys.signer()
+    await keys.rotate()
+    one, two = await store.keys()
     line = (await store.journal())[0]
-    assert await store.turn_keys([retired, new], [], [f"{old.kid}:active"], line)
-    clock.now += 60
-    published = {key["kid"] for key in (await keys.jwks())["keys"]}
-    assert published == {old.kid, new.kid}
-    assert (await keys.find(old.kid, "ES256")) != ()
-    header = (await keys.signer()).sign({}).split(".")[0]
-    assert json.loads(base64.urlsafe_b64decode(header + "=="))["kid"] == new.kid
+    was = [f"{key.kid}:{key.state.value}" for key in (one, two)]
+    assert await store.turn_keys([replace(one, private=two.private)], [], was, line)
+    with pytest.raises(ConfigurationError, match="does not open"):
+        await keys_over(store, clock=clock, seals=[kek()]).signer()
 
 
 # -- metadata --------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from .grants import (
 from .ids import TokenBytes
 from .introspect import IntrospectionEndpoint
 from .issue import Issuer
-from .keys import SigningKeys
+from .keys import Seal, SigningKeys
 from .metadata import metadata
 from .par import PushedRequestEndpoint
 from .register import RegistrationEndpoint
@@ -97,6 +97,7 @@ class Authority:
         clock: Callable[[], float],
         token_bytes: TokenBytes,
         attempts: Attempts | None = None,
+        seals: Sequence[Seal] = (),
     ) -> Authority:
         """Put an authority together.
 
@@ -108,8 +109,9 @@ class Authority:
             clock: tells seconds since the epoch.
             token_bytes: the source of randomness, `secrets.token_bytes` outside of tests.
             attempts: counts wrong guesses; by default in this process's memory.
+            seals: encrypt signing keys at rest; none: they lie in the store as they are.
         """
-        keys = SigningKeys(store, settings, clock=clock)
+        keys = SigningKeys(store, settings, clock=clock, seals=seals)
         verifier = JWTVerifier(
             keys,
             issuer=settings.issuer,

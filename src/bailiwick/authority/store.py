@@ -311,9 +311,6 @@ class Store(Protocol):
     async def keys(self) -> Sequence[StoredKey]:
         """Every signing key, oldest first."""
 
-    async def first_key(self, key: StoredKey, event: Event) -> bool:
-        """Add a signing key if there is no active one of its algorithm; False if there is."""
-
     async def turn_keys(
         self, keys: Sequence[StoredKey], dropped: Sequence[str], was: Sequence[str], event: Event
     ) -> bool:

@@ -20,7 +20,6 @@ from bailiwick.authority.records import (
     DeviceState,
     Event,
     Family,
-    KeyState,
     PushedRequest,
     RefreshToken,
     Revocation,
@@ -527,15 +526,6 @@ class MemoryStore:
         """See `Store.keys`."""
         with self._lock:
             return sorted(self._keys.values(), key=lambda key: (key.created_at, key.kid))
-
-    async def first_key(self, key: StoredKey, event: Event) -> bool:
-        """See `Store.first_key`."""
-        with self._lock:
-            if any(one.alg == key.alg and one.state is KeyState.ACTIVE for one in self._keys.values()):
-                return False
-            self._keys[key.kid] = key
-            self._write_down(event)
-            return True
 
     async def turn_keys(
         self, keys: Sequence[StoredKey], dropped: Sequence[str], was: Sequence[str], event: Event

@@ -639,19 +639,6 @@ class SQLStore:
         """See `Store.keys`."""
         return await self._read(_load_keys)
 
-    async def first_key(self, key: StoredKey, event: Event) -> bool:
-        """See `Store.first_key`."""
-
-        def work(db: Connection) -> bool:
-            _alone(db, "keys")
-            if any(one.alg == key.alg and one.state is KeyState.ACTIVE for one in _load_keys(db)):
-                return False
-            _put_key(db, key)
-            _write_down(db, event)
-            return True
-
-        return await self._write(work)
-
     async def turn_keys(
         self, keys: Sequence[StoredKey], dropped: Sequence[str], was: Sequence[str], event: Event
     ) -> bool:
