@@ -30,8 +30,11 @@ try:
     from starlette.routing import Mount
 
     from bailiwick.authority import BALANCED, STRICT, Authority, Lifetimes, Settings, Store
+    from bailiwick.authority.accounts import Verdict, prepare_password
     from bailiwick.authority.admin import Admin
+    from bailiwick.authority.clients import ClientAuthenticator
     from bailiwick.authority.records import Resource, Revocation, Revoked
+    from bailiwick.authority.request import Presented
     from bailiwick.machine.passwords import Argon2Hasher
     from bailiwick.storage import MemoryStore, open_store
     from bailiwick.tokens import JWTVerifier
@@ -42,7 +45,7 @@ except ModuleNotFoundError as missing:
         f"bailiwick.server needs {missing.name}: pip install 'bailiwick[server]'", name=missing.name
     ) from missing
 
-__all__ = ["BALANCED", "STRICT", "AuthorizationServer", "Lifetimes", "OwnVerifier", "Resource", "Settings"]
+__all__ = ["BALANCED", "STRICT", "Admin", "AuthorizationServer", "Lifetimes", "OwnVerifier", "Resource", "Settings"]
 
 log = logging.getLogger("bailiwick.server")
 
@@ -110,6 +113,7 @@ class AuthorizationServer:
         self._source: str | Path | Store = MemoryStore() if store == MEMORY else store
         self._clock = now
         self._token_bytes = token_bytes
+        self._hasher = Argon2Hasher()
         self._authority: Authority | None = None
         self._app: Any = None
         self._opening = asyncio.Lock()
@@ -141,7 +145,7 @@ class AuthorizationServer:
         store = await open_store(self._source) if isinstance(self._source, str | Path) else self._source
         try:
             authority = Authority.make(
-                self.catalog, self.settings, store, Argon2Hasher(), clock=self._clock, token_bytes=self._token_bytes
+                self.catalog, self.settings, store, self._hasher, clock=self._clock, token_bytes=self._token_bytes
             )
             await authority.prepare()
         except BaseException:
@@ -172,6 +176,31 @@ class AuthorizationServer:
             actor: who acts, for the journal, such as "operator:jane".
         """
         return (await self.open()).admin.acting_as(actor)
+
+    async def knows_password(self, name: str, password: str) -> bool:
+        """Whether that is a person's password, without logging them in.
+
+        Args:
+            name: the person's.
+            password: as typed.
+        """
+        account = await (await self.open()).store.account_named(name)
+        kept = account.password if account is not None else None
+        return await self._hasher.verify(kept, prepare_password(password)) is not Verdict.WRONG
+
+    async def knows_secret(self, client: str, secret: str) -> bool:
+        """Whether that is a client's secret.
+
+        Args:
+            client: its id.
+            secret: as it would show it.
+        """
+        authenticator = ClientAuthenticator((await self.open()).store, self._hasher, self.settings)
+        try:
+            await authenticator.authenticate(Presented(client, secret), now=self._clock())
+        except Refused:
+            return False
+        return True
 
     def verifier(self, *, audience: str | None = None) -> OwnVerifier:
         """What verifies this server's access tokens in the same process, revocations included.

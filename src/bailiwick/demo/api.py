@@ -9,6 +9,8 @@ from starlette.responses import RedirectResponse
 from bailiwick.fastapi import Guard
 from bailiwick.scopes import Principal, any_of
 
+from .docs import add_docs
+from .domain import DOCS_CLIENT
 from .rows import Rows
 
 # Annotations here are evaluated where they stand (no `from __future__ import annotations`): FastAPI
@@ -63,9 +65,10 @@ def build_api(guard: Guard, rows: Rows) -> FastAPI:
     api = FastAPI(
         title="Bailiwick demo",
         summary="Users, posts and items, each route guarded by a scope.",
-        # The public client that Swagger UI's Authorize button uses; it has no secret, so none is asked for.
-        swagger_ui_init_oauth={"clientId": "demo-cli", "usePkceWithAuthorizationCodeGrant": True},
+        docs_url=None,  # ours is served below, from this machine
+        redoc_url=None,
     )
+    add_docs(api, guard, DOCS_CLIENT)
     api.include_router(_user_routes(guard, rows))
     api.include_router(_post_routes(guard, rows))
     api.include_router(_item_routes(guard, rows))

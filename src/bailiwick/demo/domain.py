@@ -7,7 +7,7 @@ from typing import Final
 
 from bailiwick.scopes import Catalog, Role, Scope
 
-__all__ = ["CATALOG", "CLIENTS", "PEOPLE", "DemoClient", "Person"]
+__all__ = ["CATALOG", "CLIENTS", "DOCS_CLIENT", "PEOPLE", "DemoClient", "Person"]
 
 CATALOG: Final = Catalog(
     [
@@ -82,6 +82,8 @@ DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 
 
 READING: Final = ("users:read", "posts:read", "items:read")
 
+DOCS_CLIENT: Final = "demo-docs"
+
 CLIENTS: Final = (
     DemoClient(
         "demo-cli",
@@ -97,6 +99,14 @@ CLIENTS: Final = (
         scopes=("admin:*",),
         default=READING,
         redirect_uris=("http://127.0.0.1/callback",),
+    ),
+    DemoClient(
+        DOCS_CLIENT,
+        "The demo's API documentation",
+        grants=("authorization_code", "password", "refresh_token"),
+        scopes=("admin:*",),
+        default=READING,
+        redirect_uris=("http://127.0.0.1/docs/oauth2-redirect", "http://[::1]/docs/oauth2-redirect"),
     ),
     DemoClient(
         "demo-service",

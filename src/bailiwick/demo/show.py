@@ -91,7 +91,9 @@ def show(console: Console, base: str, demo: Demo) -> None:
             "People, keys and tokens are those of earlier starts. Forgotten the passwords? "
             "Start with BAILIWICK_DEMO_PASSWORD=... to set a new one."
         )
-    console.print(f"\nDocs with an Authorize button: {base}/docs    Issuer: {base}/auth    Stop: Ctrl-C")
+    console.print(f"\nDocs:   {base}/docs  (Authorize logs in, with the scopes that you tick)")
+    console.print(f"Issuer: {base}/auth")
+    console.print("Stop:   Ctrl-C")
     console.print("\nPaste these into another terminal:", style="bold")
     titles = ("Get a token (200)", "Call a route (200)", "Be refused (403)")
     for title, line in zip(titles, curl_lines(base, demo.passwords.get("alice")), strict=True):

@@ -13,17 +13,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from bailiwick.authority import Authority
-from bailiwick.authority.accounts import Verdict
-from bailiwick.authority.admin import Admin
-from bailiwick.authority.clients import ClientAuthenticator
-from bailiwick.authority.records import Account
-from bailiwick.authority.request import Presented
-from bailiwick.errors import Refused, StoreError
+from bailiwick.errors import StoreError
 from bailiwick.fastapi import Guard
 from bailiwick.graph.plan import Plan
-from bailiwick.machine.passwords import Argon2Hasher
-from bailiwick.server import AuthorizationServer, Settings
+from bailiwick.server import Admin, AuthorizationServer, Settings
 
 from .api import build_api
 from .domain import CATALOG, CLIENTS, PEOPLE, DemoClient
@@ -81,11 +74,10 @@ async def open_demo(data: Path, base: str, *, password: str | None, secret: str 
     )
     try:
         await rows.check()
-        authority = await server.open()
-        keeper = _Keeper(authority, await server.admin("demo"))
+        keeper = _Keeper(server, await server.admin("demo"))
         people, passwords = await keeper.people(password)
         service_secret = await keeper.clients(secret)
-        await rows.open({one.name: (one.full_name, people[one.name].id) for one in PEOPLE})
+        await rows.open({one.name: (one.full_name, people[one.name]) for one in PEOPLE})
         app, plan = _assemble(server, rows)
         await keeper.settle()
         yield Demo(app, plan, passwords, service_secret, first_start=keeper.made_people)
@@ -102,8 +94,9 @@ def _assemble(server: AuthorizationServer, rows: Rows) -> tuple[FastAPI, Plan]:
         realm="demo",
         # Relative, so that the Authorize button works under whatever name the browser knows this machine.
         token_url=f"{server.issuer_path}/token",
+        authorization_url=f"{server.issuer_path}/authorize",
         client_credentials_flow=True,
-        description="Log in as alice, erin or root through the client demo-cli.",
+        description="Log in as alice, erin or root.",
     )
     app = build_api(guard, rows)
     server.mount_on(app)
@@ -114,32 +107,29 @@ def _assemble(server: AuthorizationServer, rows: Rows) -> tuple[FastAPI, Plan]:
 class _Keeper:
     """Brings people and clients to what the demo needs, and leaves alone what is right already."""
 
-    def __init__(self, authority: Authority, admin: Admin) -> None:
-        self._authority = authority
+    def __init__(self, server: AuthorizationServer, admin: Admin) -> None:
+        self._server = server
         self._admin = admin
-        self._hasher = Argon2Hasher()
         self.made_people = False
         self._ended_tokens = False
 
-    async def people(self, password: str | None) -> tuple[dict[str, Account], dict[str, str]]:
-        """Everybody's account, and the passwords that are known."""
-        accounts = {account.name: account for account in await self._admin.accounts()}
+    async def people(self, password: str | None) -> tuple[dict[str, str], dict[str, str]]:
+        """Everybody's id, and the passwords that are known."""
+        ids = {account.name: account.id for account in await self._admin.accounts()}
         known = {}
         for person in PEOPLE:
-            found = accounts.get(person.name)
-            if found is None:
+            if person.name not in ids:
                 known[person.name] = password or secrets.token_urlsafe(PASSWORD_BYTES)
                 self.made_people = True
-                accounts[person.name] = await self._admin.create_account(
-                    person.name, known[person.name], roles=[person.role]
-                )
+                made = await self._admin.create_account(person.name, known[person.name], roles=[person.role])
+                ids[person.name] = made.id
             elif password:
                 known[person.name] = password
                 # Only if it is another one: a new password ends what the person was logged in to.
-                if await self._hasher.verify(found.password, password) is Verdict.WRONG:
+                if not await self._server.knows_password(person.name, password):
                     await self._admin.set_password(person.name, password)
                     self._ended_tokens = True
-        return accounts, known
+        return ids, known
 
     async def clients(self, secret: str | None) -> str | None:
         """The clients; the secret of demo-service if it is known."""
@@ -150,10 +140,7 @@ class _Keeper:
                 known = await self._create(client, secret) or known
         if secret and SERVICE in have:
             known = secret
-            authenticator = ClientAuthenticator(self._authority.store, self._hasher, self._authority.settings)
-            try:
-                await authenticator.authenticate(Presented(SERVICE, secret), now=self._authority.clock())
-            except Refused:
+            if not await self._server.knows_secret(SERVICE, secret):
                 await self._admin.set_client_secret(SERVICE, secret)
         return known
 
