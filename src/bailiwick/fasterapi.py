@@ -30,7 +30,7 @@ from ._fasterapi.internals import Depends, Faster, Request, check_version
 from ._fasterapi.openapi import scheme_of
 from ._fasterapi.protection import Protection, protection_of, sent
 from ._fasterapi.serving import Refusal, caller_of
-from .asgi import Public, as_requirement, step_up_of
+from .asgi import Public, as_requirement, closes_on_expiry, step_up_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
 from .scopes import Catalog, Principal, Requirement, Rule, all_of, any_of
@@ -124,11 +124,11 @@ class Guard(asgi.Guard):
             on_expiry: "close" ends a streamed response when the token expires.
 
         Raises:
-            ConfigurationError: a scope is not in the catalog.
+            ConfigurationError: a scope is not in the catalog, or an argument is misspelt.
         """
         requirement = as_requirement(scopes, self.catalog, where="requires()")
         step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
-        return Need(self, requirement, step_up=step_up, close_on_expiry=on_expiry == "close")
+        return Need(self, requirement, step_up=step_up, close_on_expiry=closes_on_expiry(on_expiry))
 
     def require_scope(self, *names: str) -> Any:
         """What an operation needs: all of these scopes; usable wherever `requires` is.
