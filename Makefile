@@ -14,7 +14,7 @@ ROOMS := scopes graph tokens authority
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-matrix check format bench docs build clean
+.PHONY: help run test test-matrix check format bench docs screenshots build clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ endif
 
 docs: $(STAMP) ## regenerate docs/reference from the code
 	$(PY) docs/generate.py
+
+screenshots: $(STAMP) ## take the pictures of the pages in docs/images anew, with Debian's Chromium
+	BAILIWICK_SCREENSHOTS=docs/images $(PY) -m pytest tests/browser $(ARGS)
 
 build: $(STAMP) ## build the sdist and the wheel into dist/
 	$(PY) -m build
