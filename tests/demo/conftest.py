@@ -18,8 +18,11 @@ import pytest
 class Started:
     """The running demo, and what it printed."""
 
-    def __init__(self, process, text):
+    signal = signal.SIGINT
+
+    def __init__(self, process, text, later, rest):
         self.process, self.text = process, text
+        self.later, self.rest = later, rest
         self.base = re.search(r"Issuer: (\S+)/auth", text)[1]
         self.http = httpx.Client(base_url=self.base, timeout=30)
 
@@ -40,8 +43,10 @@ class Started:
 
     def stop(self):
         self.http.close()
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(30) is not None
+        self.process.send_signal(self.signal)
+        assert self.process.wait(30) == 0
+        self.rest.join(30)
+        assert "Traceback" not in "".join(self.later), self.later
 
 
 def environment(**given):
@@ -55,16 +60,22 @@ def run(data, *args, port=0, **env):
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(**env)
     )
-    lines = queue.Queue()
-    threading.Thread(
-        target=lambda: [lines.put(line) for line in process.stdout] + [lines.put(None)], daemon=True
-    ).start()
+    lines, later = queue.Queue(), []
+
+    def read():
+        for line in process.stdout:
+            lines.put(line)
+            later.append(line)
+        lines.put(None)
+
+    rest = threading.Thread(target=read, daemon=True)
+    rest.start()
     text, end = "", time.monotonic() + 60
     while "(403)\n" not in text or not text.rstrip("\n").endswith("/posts"):
         line = lines.get(timeout=max(end - time.monotonic(), 0.1))
         assert line is not None, f"the demo ended:\n{text}"
         text += line
-    started = Started(process, text)
+    started = Started(process, text, later, rest)
     try:
         yield started
     finally:

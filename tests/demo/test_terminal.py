@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 
 
@@ -121,3 +122,11 @@ def test_no_secret_is_kept_in_the_clear(tmp_path, start):
         secrets.append(demo.token("alice").json()["refresh_token"])
         kept = b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir())
         assert all(secret.encode() not in kept for secret in secrets)
+
+
+def test_it_ends_in_order_when_it_is_told_to(tmp_path, start):
+    """Ctrl-C is what every other test ends with; this is what an init system sends."""
+    with start(tmp_path / "data") as demo:
+        demo.token("alice")
+        demo.signal = signal.SIGTERM
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"authority.db", "demo.db"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -72,11 +73,25 @@ def address_of(sock: socket.socket, host: str) -> str:
 
 
 class _Announced(uvicorn.Server):
-    """A server that says when it is ready."""
+    """A server that says when it is ready, and that ends when it is told to without killing its process.
+
+    uvicorn raises the signal once more after it has stopped; files that are still to be closed would
+    be left open.
+    """
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop serving at SIGINT and SIGTERM; the second SIGINT does not wait for open requests."""
+        before = {name: signal.signal(name, self.handle_exit) for name in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -91,7 +91,7 @@ def show(console: Console, base: str, demo: Demo) -> None:
             "People, keys and tokens are those of earlier starts. Forgotten the passwords? "
             "Start with BAILIWICK_DEMO_PASSWORD=... to set a new one."
         )
-    console.print(f"\nDocs:   {base}/docs  (Authorize logs in, with the scopes that you tick)")
+    console.print(f"\nDocs:   {base}/docs  (Authorize: pick a person and scopes)")
     console.print(f"Issuer: {base}/auth")
     console.print("Stop:   Ctrl-C")
     console.print("\nPaste these into another terminal:", style="bold")
