@@ -102,22 +102,25 @@ class Worth:
             authorization: the id of the consent that it rests on, where a person is the subject.
             resource: for which API.
         """
-        owner = await self._store.client(client)
         api = self._settings.resource(resource)
-        if owner is None or owner.disabled_at is not None or api is None:
-            return ScopeSet()
-        bounds = [owner.ceiling, *([api.scopes] if api.scopes is not None else [])]
+        # Those on whose word the token stands: who holds it and, where it was exchanged, who had the first one.
+        behind = {client}
+        bounds = [] if api is None or api.scopes is None else [api.scopes]
         if subject.startswith(ACCOUNT_PREFIX):
             standing = await self._store.standing(subject)
             consent = await self._store.authorization(authorization) if authorization else None
             if standing is None or standing.account.disabled_at is not None or consent is None:
                 return ScopeSet()
             bounds += [standing.scopes, consent.live]
-        elif subject != client:
-            # Exchanged: the one who acts for itself is another client than the one that holds the token.
-            acting = await self._store.client(subject)
-            if acting is None or acting.disabled_at is not None:
+            behind.add(consent.client)
+        else:
+            behind.add(subject)
+        for one in behind:
+            found = await self._store.client(one)
+            if found is None or found.disabled_at is not None:
                 return ScopeSet()
-            bounds.append(acting.ceiling)
+            bounds.append(found.ceiling)
+        if api is None:
+            return ScopeSet()
         held = [self._catalog.hold(bound) for bound in bounds]
         return ScopeSet([name for name in scopes if all(self._catalog.covers(bound, name) for bound in held)])
