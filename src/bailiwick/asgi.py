@@ -341,10 +341,7 @@ class Guard:
         except BailiwickError as refusal:
             error, caller = refusal, conn.get(self._key)
         try:
-            heard: object = self.on_decision(Decision(route, caller, error))
-            if inspect.isawaitable(heard):
-                _close(heard)
-                raise TypeError("on_decision returned something to await; it must be a plain function")
+            _heard(self.on_decision(Decision(route, caller, error)))
         except Exception as broken:
             # A hook may write an audit trail that must not have gaps: fail closed, and say so.
             log.exception("on_decision failed for %s; the request is denied", route.label)
@@ -576,10 +573,13 @@ def _check_hook(hook: Any) -> None:
         raise ConfigurationError("on_decision is a plain function: an async one would never be awaited.")
 
 
-def _close(awaitable: Any) -> None:
-    close = getattr(awaitable, "close", None)
-    if close is not None:
-        close()
+def _heard(returned: Any) -> None:
+    """Insist that a hook has run: what is to be awaited has not."""
+    if inspect.isawaitable(returned):
+        close = getattr(returned, "close", None)
+        if close is not None:
+            close()
+        raise TypeError("on_decision returned something to await; it must be a plain function")
 
 
 def _authorization(conn: Conn) -> bytes | None:

@@ -15,7 +15,6 @@ is refused before its body is read and before any other dependency runs. What th
 handlers then no longer goes through FastAPI's solver.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ from starlette.responses import Response
 from . import asgi
 from ._fastapi import internals
 from ._fastapi.declarations import Anonymous, Need, Ownership
-from ._fastapi.protection import PROTECTED, Protection
+from ._fastapi.protection import Protection, protection_of
 from .asgi import Public, as_requirement, closes_on_expiry, step_up_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
@@ -41,6 +40,7 @@ from .starlette import answer_here
 __all__ = ["Guard", "Ownership"]
 
 DOCUMENTATION: Final = "API documentation"
+KEPT_RULES: Final = 4096
 
 
 class Guard(asgi.Guard, SecurityBase):
@@ -78,6 +78,7 @@ class Guard(asgi.Guard, SecurityBase):
         asgi.Guard.__init__(self, catalog, verifier, **options)
         self.scheme_name = scheme_name
         self.anonymous = Anonymous(self)
+        self._rules: dict[tuple[str, ...], Rule] = {}
         described = {name: scope.description for name, scope in catalog.scopes.items()}
         flows = OAuthFlowsModel()
         if authorization_url is not None:
@@ -171,10 +172,19 @@ class Guard(asgi.Guard, SecurityBase):
         answer_here(conn.scope, BailiwickError, self.handle_error)
         caller = await self.authenticate(conn.scope)
         if security_scopes.scopes:
-            rule = _security_rule(self.catalog, tuple(security_scopes.scopes))
+            rule = self._rule(tuple(security_scopes.scopes))
             if not rule.allows(caller.held):
                 caller.require(rule.requirement)
         return caller
+
+    def _rule(self, scopes: tuple[str, ...]) -> Rule:
+        rule = self._rules.get(scopes)
+        if rule is None:
+            rule = self.catalog.compile(all_of(*scopes), where="Security(scopes=...)")
+            # Scopes stand in declarations, of which there are few; but nothing keeps others from making them.
+            if len(self._rules) < KEPT_RULES:
+                self._rules[scopes] = rule
+        return rule
 
     async def handle_error(self, _request: Request, error: Exception) -> Response:
         """The exception handler that answers Bailiwick's errors exactly.
@@ -214,12 +224,10 @@ class Guard(asgi.Guard, SecurityBase):
         """
         if not isinstance(app, FastAPI):
             raise ConfigurationError(f"protect() takes a FastAPI application, not a {type(app).__name__}.")
-        if app in PROTECTED:
+        if protection_of(app) is not None:
             raise ConfigurationError("This application is protected already.")
-        settled = {path: _declaration(value, f"mounts[{path!r}]") for path, value in (mounts or {}).items()}
-        protection = Protection(self, app, _declaration(docs, "docs"), settled, _declaration(default, "default"))
-        PROTECTED[app] = protection
-        protection.install()
+        settled = {path: self._settling(value, f"mounts[{path!r}]") for path, value in (mounts or {}).items()}
+        Protection(self, app, self._settling(docs, "docs"), settled, self._settling(default, "default")).install()
 
     def plan(self, app: FastAPI) -> Plan:
         """What every route of a protected application needs: the object that is enforced.
@@ -230,21 +238,19 @@ class Guard(asgi.Guard, SecurityBase):
         Raises:
             ConfigurationError: it is not protected, or a route is declared wrongly.
         """
-        protection = PROTECTED.get(app)
+        protection = protection_of(app)
         if protection is None or protection.guard is not self:
             raise ConfigurationError("This application is not protected; call guard.protect(app) first.")
         return protection.compile()
 
-
-def _declaration(value: Any, where: str) -> Need | Public | None:
-    """What `docs=`, `mounts=` and `default=` take: the result of `requires`, `optional` or `public`."""
-    if isinstance(value, params.Depends):
-        value = value.dependency
-    if value is None or isinstance(value, Need | Public):
-        return value
-    raise ConfigurationError(f"{where} takes guard.requires(...) or guard.public(...), not a {type(value).__name__}.")
-
-
-@functools.lru_cache(maxsize=4096)
-def _security_rule(catalog: Catalog, scopes: tuple[str, ...]) -> Rule:
-    return catalog.compile(all_of(*scopes), where="Security(scopes=...)")
+    def _settling(self, value: Any, where: str) -> Need | Public | None:
+        """What `docs=`, `mounts=` and `default=` take: the result of `requires`, `optional` or `public`."""
+        if isinstance(value, params.Depends):
+            value = value.dependency
+        if isinstance(value, Need) and value.guard is not self:
+            raise ConfigurationError(f"{where} was made by another guard; its tokens would not be verified here.")
+        if value is None or isinstance(value, Need | Public):
+            return value
+        raise ConfigurationError(
+            f"{where} takes guard.requires(...) or guard.public(...), not a {type(value).__name__}."
+        )

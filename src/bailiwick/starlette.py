@@ -31,7 +31,7 @@ from .errors import BailiwickError, ConfigurationError
 from .graph import Access, Kind, Plan, RoutePlan, combine
 from .scopes import Requirement
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "declared_by"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -242,7 +242,7 @@ def _entries(
         if isinstance(route, Mount | Host):
             yield from _mounted(route, path, mounts, default)
             continue
-        declared = _declared(route)
+        declared = declared_by(route)
         todo = declared is None
         if declared is None:
             declared = getattr(mounts.get(path, default), MARK, None)
@@ -262,11 +262,17 @@ def _entries(
         )
 
 
-def _declared(route: BaseRoute) -> RoutePlan | None:
+def declared_by(route: BaseRoute) -> RoutePlan | None:
+    """What a route's endpoint declares itself: by a decorator of this door, or by `guard.wrap`; or None.
+
+    Args:
+        route: a route of Starlette's kind.
+    """
     for holder in (getattr(route, "endpoint", None), getattr(route, "app", None)):
         if isinstance(holder, Gate):
             return holder.route
-        found = getattr(holder, MARK, None)
+        # Of a class only its own mark counts: what opens a base class must not open all that are derived from it.
+        found = vars(holder).get(MARK) if isinstance(holder, type) else getattr(holder, MARK, None)
         if isinstance(found, RoutePlan):
             return found
     return None

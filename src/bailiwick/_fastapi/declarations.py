@@ -63,7 +63,10 @@ class Need:
     async def __call__(self, *, conn: HTTPConnection, caller: Any) -> Any:
         """Check the requirement of whoever the guard found; reached only where no gate decided before."""
         if caller is None or self.guard.caller(conn.scope) is not caller:
-            return caller  # anonymous where that is fine, or a stand-in from app.dependency_overrides
+            # Anonymous where that is fine, or a stand-in from app.dependency_overrides.
+            if self.owner is not None and isinstance(caller, Principal):
+                return Ownership(caller.under(self.guard.catalog), self.owner)
+            return caller
         return self.check(caller)
 
     def check(self, caller: Principal) -> "Principal | Ownership":

@@ -17,27 +17,35 @@ import contextvars
 import copy
 import dataclasses
 import re
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from types import CodeType
 from typing import Any, Final
 
 import fastapi
 from fastapi import routing
 from fastapi.dependencies import models
 from fastapi.dependencies.models import Dependant
-from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
+from starlette.applications import Starlette
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 
 from bailiwick.errors import ConfigurationError
 
 __all__ = [
     "Dependant",
     "Place",
+    "answer_errors",
     "cache_key_of",
     "check_version",
     "fast_app",
     "is_plain_dependency",
+    "kind_of",
+    "overrides_of",
     "places",
     "runs_in_a_thread",
     "set_app",
+    "watch_changes",
     "with_children",
 ]
 
@@ -107,6 +115,16 @@ class Place:
         return isinstance(self.original, WebSocketRoute)
 
     @property
+    def is_fallback(self) -> bool:
+        """Whether it is what a router serves where no route matches."""
+        return isinstance(self.original, _Fallback)
+
+    @property
+    def documented(self) -> str:
+        """The path as OpenAPI writes it, without convertors."""
+        return getattr(self.route, "path_format", None) or self.path
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """The HTTP methods, sorted; empty if there are none."""
         return tuple(sorted(getattr(self.route, "methods", None) or getattr(self.original, "methods", None) or ()))
@@ -115,6 +133,25 @@ class Place:
     def in_schema(self) -> bool:
         """Whether OpenAPI describes it."""
         return isinstance(self.original, routing.APIRoute) and bool(getattr(self.route, "include_in_schema", True))
+
+
+class _Fallback(BaseRoute):
+    """What a router serves where no route matches, if somebody put something there."""
+
+    path = "/{fallback}"
+    name = "fallback"
+
+    def __init__(self, router: Any) -> None:
+        self.router = router
+
+    @property
+    def app(self) -> ASGIApp:
+        served: ASGIApp = self.router.default
+        return served
+
+    @app.setter
+    def app(self, app: ASGIApp) -> None:
+        self.router.default = app
 
 
 def _place(route: Any, original: BaseRoute, path: str | None = None, *, provider: Any) -> Place:
@@ -144,6 +181,10 @@ def places(router: Any) -> Iterator[Place]:
         original = getattr(entry, "original_route", entry)
         path = getattr(entry, "frontend_prefix", "") or "/"
         yield _place(entry, original, path, provider=provider)
+    default = getattr(router, "default", None)
+    if default is not None and getattr(default, "__func__", None) not in _NOT_FOUND:
+        fallback = _Fallback(router)
+        yield _place(fallback, fallback, provider=provider)
 
 
 def watch_changes(router: Any, changed: Callable[[], None]) -> None:
@@ -157,9 +198,7 @@ def watch_changes(router: Any, changed: Callable[[], None]) -> None:
     if mark is not None:
         if not isinstance(mark, _Marked):
             mark = router._mark_routes_changed = _Marked(mark)  # noqa: SLF001
-        # A router may be included by several applications, and each must hear of it.
-        if changed not in mark.listeners:
-            mark.listeners.append(changed)
+        mark.listen(changed)
     for route in router.routes:
         included = getattr(route, "original_router", None)
         if included is not None:
@@ -171,12 +210,19 @@ class _Marked:
 
     def __init__(self, mark: Callable[[], None]) -> None:
         self.mark = mark
-        self.listeners: list[Callable[[], None]] = []
+        self._listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        # A router may be included by several applications, and each must hear of it; it may also outlive them.
+        self._listeners = [one for one in self._listeners if one() not in {None, changed}]
+        self._listeners.append(weakref.WeakMethod(changed))
 
     def __call__(self) -> None:
         self.mark()
-        for changed in self.listeners:
-            changed()
+        for one in self._listeners:
+            changed = one()
+            if changed is not None:
+                changed()
 
 
 def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
@@ -189,19 +235,41 @@ def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
         place: the route.
         wrap: makes the gate from the application that it guards; it is given an earlier gate too.
     """
-    route, original = place.route, place.original
-    if getattr(route, "app", None) is not None:
+    route = place.route
+    if getattr(route, "app", None) is not None and _hands_over(place):
         route.app = wrap(route.app)
         return
-    # What has no `app`: an included route on FastAPI up to 0.142.0, a frontend, a route of somebody's own kind.
-    handle: Any = original.handle
+    # An included route on FastAPI up to 0.142.0, a frontend, a route that handles connections in a way of its own.
+    handling = _handling(place)
+    handle: Any = handling.handle
     if not isinstance(handle, _Handle):
-        handle = _Handle(original, handle)
-        original.handle = handle  # type: ignore[method-assign]
-    if route is original:
+        handle = _Handle(handling, handle)
+        handling.handle = handle  # type: ignore[method-assign]
+    if route is handling:
         handle.gate = wrap(handle.gate)
     else:
         route.bailiwick_gate = wrap(getattr(route, "bailiwick_gate", handle.plain))
+
+
+def _handling(place: Place) -> BaseRoute:
+    """The route whose `handle` is called: an effective context has none of its own."""
+    return place.route if isinstance(place.route, BaseRoute) else place.original
+
+
+def _hands_over(place: Place) -> bool:
+    """Whether the route's `handle` is the framework's, and passes every matched connection to `app`."""
+    if place.is_fallback:
+        return True
+    if not isinstance(place.route, BaseRoute) and not isinstance(place.original, routing.APIRoute):
+        return True  # an included frontend: the router calls the context's `app` itself
+    handling = _handling(place)
+    return type(handling).handle in _FRAMEWORKS and "handle" not in vars(handling)
+
+
+_FRAMEWORKS: Final = frozenset(
+    kind.handle for kind in (Route, WebSocketRoute, Mount, Host, routing.APIRoute, routing.APIWebSocketRoute)
+)
+_NOT_FOUND: Final = frozenset({Router.not_found, routing.APIRouter.not_found})
 
 
 class _Handle:
@@ -236,19 +304,22 @@ def with_children(dependant: Dependant, children: Sequence[Dependant], **changes
     return dataclasses.replace(dependant, dependencies=list(children), **changes)
 
 
-def fast_app(place: Place, dependant: Dependant, before: Callable[[Any], Any] | None = None) -> ASGIApp | None:
+def fast_app(
+    place: Place, full: ASGIApp, dependant: Dependant, before: Callable[[Any], Any] | None = None
+) -> ASGIApp | None:
     """The route's application, built by FastAPI itself over another dependency tree.
 
     Args:
         place: an HTTP route of FastAPI.
+        full: the route's application as it stands, without a gate.
         dependant: the tree to use.
         before: wraps the route's handler, or None.
 
     Returns:
-        An ASGI application, or None for a route that is not FastAPI's own.
+        An ASGI application, or None for a route that is not FastAPI's own, or that somebody wrapped or rebuilt.
     """
     original = place.original
-    if not isinstance(original, routing.APIRoute):
+    if not isinstance(original, routing.APIRoute) or type(original).handle is not routing.APIRoute.handle:
         return None
     clone = copy.copy(place.route)
     clone.dependant = dependant
@@ -262,16 +333,77 @@ def fast_app(place: Place, dependant: Dependant, before: Callable[[Any], Any] | 
             handler = original.get_route_handler()
         finally:
             _context_var.reset(token)
+    if getattr(place.route, "app", None) is not None and not _is_built_over(full, handler):
+        return None
     app: ASGIApp = routing.request_response(handler if before is None else before(handler))
     if _with_body_limit is not None:
         app = _with_body_limit(app, getattr(place.route, "max_body_size", None))
     return app
 
 
-def overrides_of(place: Place) -> dict[Any, Any]:
-    """The mapping that `app.dependency_overrides` is, for this route; it may be filled later."""
-    found: dict[Any, Any] | None = getattr(place.provider, "dependency_overrides", None)
-    return found if found is not None else {}
+def _is_built_over(app: Any, handler: Any) -> bool:
+    """Whether an application is what FastAPI builds over such a handler, and nothing around or instead of it.
+
+    Route classes put their own around `self.app`, and libraries build a route's application anew.
+    """
+    while type(app) in _LIMITS:
+        app = app.app
+    code = getattr(app, "__code__", None)
+    if not isinstance(code, CodeType) or code is not _REQUEST_RESPONSE:
+        return False
+    held: Any = code
+    built = dict(zip(held.co_freevars, app.__closure__ or (), strict=True)).get("f")
+    return built is not None and getattr(built.cell_contents, "__code__", None) is getattr(handler, "__code__", handler)
+
+
+async def _no_response(_request: Any) -> Any:
+    raise NotImplementedError
+
+
+def _limits() -> frozenset[type]:
+    """What FastAPI puts around a route that has a limit for its body."""
+    found: set[type] = set()
+    if _with_body_limit is not None:
+        app: Any = _with_body_limit(_no_response, 1)
+        while app is not _no_response:
+            found.add(type(app))
+            app = app.app
+    return frozenset(found)
+
+
+_REQUEST_RESPONSE: Final = getattr(routing.request_response(_no_response), "__code__", None)
+_LIMITS: Final = _limits()
+
+
+class _NoOverrides:
+    """Stands in for the application of a route that belongs to none."""
+
+    dependency_overrides: Final[dict[Any, Any]] = {}
+
+
+def overrides_of(place: Place) -> Any:
+    """What has the mapping `dependency_overrides` for this route; a test may fill it later, or put another there."""
+    return place.provider if hasattr(place.provider, "dependency_overrides") else _NoOverrides
+
+
+def answer_errors(app: Any, error_class: type[Exception], handler: Callable[..., Any]) -> None:
+    """Let an application answer errors of one kind, unless it does so itself; also if it is running already.
+
+    Args:
+        app: a Starlette application; anything else is left alone.
+        error_class: the class of errors.
+        handler: the exception handler.
+    """
+    if not isinstance(app, Starlette):
+        return
+    if any(isinstance(key, type) and issubclass(key, error_class) for key in app.exception_handlers):
+        return
+    app.add_exception_handler(error_class, handler)
+    layer: Any = app.middleware_stack
+    while layer is not None and not isinstance(layer, ExceptionMiddleware):
+        layer = getattr(layer, "app", None)
+    if layer is not None:
+        layer.add_exception_handler(error_class, handler)
 
 
 def is_plain_route(place: Place) -> bool:
@@ -301,6 +433,15 @@ def _asks(name: str, node: Dependant) -> bool:
     # Properties of the node until 0.139, functions since.
     function = getattr(models, f"_{name}", None)
     return bool(function(node.call) if function is not None else getattr(node, name))
+
+
+def kind_of(node: Dependant) -> str:
+    """How FastAPI runs a dependency or handler: "coroutine", "generator", "async generator" or "function"."""
+    if _asks("is_async_gen_callable", node):
+        return "async generator"
+    if _asks("is_gen_callable", node):
+        return "generator"
+    return "coroutine" if _asks("is_coroutine_callable", node) else "function"
 
 
 def is_plain_dependency(node: Dependant) -> bool:

@@ -1,27 +1,66 @@
 """An OpenAPI document that is true: each operation's security, written from the plan."""
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from bailiwick.graph import Access, Kind, Plan, RoutePlan
+from bailiwick.graph import Access, RoutePlan
 from bailiwick.scopes import ScopeSet
 
-__all__ = ["describe"]
+__all__ = ["Document", "Operations", "describe"]
+
+# What an application's operations need, by their path as OpenAPI writes it and their method in lower case.
+Operations = Mapping[tuple[str, str], RoutePlan]
 
 
-def describe(schema: dict[str, Any], plan: Plan, guard: Any) -> None:
-    """Rewrite the security of each operation from the plan: all-of as one object, any-of as alternatives."""
+class Document:
+    """Stands in for an application's `openapi`, and makes its document true.
+
+    Args:
+        app: the application.
+        write: what writes the document: FastAPI's `openapi`, or the application's own.
+        protection: knows what the operations need; it is not kept alive, for an application may be mounted in several.
+    """
+
+    def __init__(self, app: Any, write: Callable[[], dict[str, Any]], protection: Any) -> None:
+        self._app = weakref.ref(app)
+        self._write = write
+        self._protection = weakref.ref(protection)
+        self._described: tuple[Any, Any] | None = None
+
+    def __call__(self) -> dict[str, Any]:
+        """The document, with the security of each operation written from the plan."""
+        protection, app = self._protection(), self._app()
+        plan = protection.compile() if protection is not None else None
+        schema = self._write()
+        # FastAPI keeps its document until routes change.
+        if protection is None or app is None:
+            return schema
+        if self._described is None or self._described[0] is not schema or self._described[1] is not plan:
+            describe(schema, protection.operations_of(app), protection.guard)
+            self._described = (schema, plan)
+        return schema
+
+    def belongs_to(self, protection: Any) -> bool:
+        """Whether it is written from this protection's plan."""
+        return self._protection() is protection
+
+    @property
+    def plain(self) -> Callable[[], dict[str, Any]]:
+        """What writes the document, without documents of applications that are gone."""
+        write = self._write
+        return write.plain if isinstance(write, Document) and write._protection() is None else write  # noqa: SLF001
+
+
+def describe(schema: dict[str, Any], operations: Operations, guard: Any) -> None:
+    """Rewrite the security of each operation: all-of as one object, any-of as alternatives."""
     guarded = False
-    for route in plan:
-        if route.kind is not Kind.HTTP:
+    for (path, method), route in operations.items():
+        operation = schema.get("paths", {}).get(path, {}).get(method)
+        if operation is None or route.access in {Access.PUBLIC, Access.UNDECLARED}:
             continue
-        operations = schema.get("paths", {}).get(route.path, {})
-        for method in route.methods:
-            operation = operations.get(method.lower())
-            if operation is None or route.access in {Access.PUBLIC, Access.UNDECLARED}:
-                continue
-            guarded = True
-            _describe_operation(operation, route, guard.scheme_name)
+        guarded = True
+        _describe_operation(operation, route, guard.scheme_name)
     if guarded:
         schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes.setdefault(guard.scheme_name, guard.model.model_dump(by_alias=True, exclude_none=True, mode="json"))

@@ -3,7 +3,7 @@
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -16,11 +16,12 @@ from starlette.routing import Router
 
 from bailiwick.asgi import Gate, Public
 from bailiwick.errors import BailiwickError, ConfigurationError
-from bailiwick.graph import Access, Kind, Plan, RoutePlan, combine
+from bailiwick.graph import Access, Kind, Plan, RoutePlan, StepUp, combine
+from bailiwick.starlette import declared_by
 
 from . import internals
 from .declarations import Need
-from .openapi import describe
+from .openapi import Document
 from .pruning import Pruning
 from .reading import (
     Declared,
@@ -34,9 +35,14 @@ from .reading import (
     source_of,
 )
 
-__all__ = ["PROTECTED", "Protection"]
+__all__ = ["Protection", "protection_of"]
 
 log = logging.getLogger("bailiwick.guard")
+
+UNDER: Final = "bailiwick.protection"  # where a connection names the protection that it came in through
+
+# What stands at a route of one application: its place, its entry of the plan, and what it declares.
+Found = tuple[internals.Place | None, RoutePlan, Declared]
 
 
 class Protection:
@@ -53,19 +59,23 @@ class Protection:
         self.guard = guard
         self.app = app
         self.docs = docs
-        self.mounts = mounts
+        self.mounts = {path.rstrip("/") or "/": settled for path, settled in mounts.items()}
         self.default = default
         self._plan: Plan | None = None
-        self._routers: list[tuple[Sequence[Any], int]] = []
-        self._stale = True
-        self._described: dict[str, Any] | None = None
-        self._lock = threading.Lock()
+        # Each router that was walked, its list of routes, and what was in it.
+        self._routers: list[tuple[Any, list[Any], list[Any]]] = []
+        self._operations: dict[Any, dict[tuple[str, str], RoutePlan]] = {}
+        self._unused: set[str] = set()
+        # A change is heard as a new object; what was compiled last is the one that was there before it began.
+        self._latest = object()
+        self._compiled: object = None
+        self._lock = threading.RLock()
 
     def install(self) -> None:
         """Hook the start, the entrance and the OpenAPI document of the application."""
         app, router = self.app, self.app.router
-        if not any(isinstance(key, type) and issubclass(key, BailiwickError) for key in app.exception_handlers):
-            app.add_exception_handler(BailiwickError, self.guard.handle_error)
+        PROTECTED[app] = weakref.ref(self)  # the router's entrance keeps it
+        internals.answer_errors(app, BailiwickError, self.guard.handle_error)
 
         resource = self.guard.resource
         if resource is not None:
@@ -79,8 +89,11 @@ class Protection:
 
         @asynccontextmanager
         async def compiled_first(started: Any) -> AsyncIterator[Any]:
-            self.compile()
+            self.check()
             async with lifespan(started) as state:
+                # What starts up may add routes, and build anew what is there.
+                self._changed()
+                self.compile()
                 yield state
 
         router.lifespan_context = compiled_first
@@ -91,20 +104,21 @@ class Protection:
             # A server without lifespan, or routes added later: compile before anything is matched.
             if self._changed_since() and conn["type"] != "lifespan":
                 self.compile()
+            conn[UNDER] = self
             return inner(conn, receive, send)
 
         router.middleware_stack = entrance  # type: ignore[assignment]  # Starlette's own types are wider
+        self._describe(app)
 
-        generate = app.openapi
+    def check(self) -> None:
+        """Insist that each route is settled; no gate is put in place yet.
 
-        def openapi() -> dict[str, Any]:
-            schema = generate()
-            if schema is not self._described:  # FastAPI keeps it until routes change
-                describe(schema, self.compile(), self.guard)
-                self._described = schema
-            return schema
-
-        app.openapi = openapi  # type: ignore[method-assign]
+        Raises:
+            ConfigurationError: a route is not settled, or declared wrongly.
+        """
+        if self._plan is None:
+            with self._lock:
+                Plan(tuple(route for _, route, _ in self._read_all()[0])).check()
 
     def compile(self) -> Plan:
         """Read every route, insist that each is settled, and put the gates in place.
@@ -115,11 +129,14 @@ class Protection:
         if self._plan is not None and not self._changed_since():
             return self._plan
         with self._lock:
-            self._routers = []
-            found = list(self._walk(self.app, "", self.docs))
+            if self._plan is not None and not self._changed_since():
+                return self._plan  # another thread was first
+            before = self._latest
+            found, routers = self._read_all()
             plan = Plan(tuple(route for _, route, _ in found))
             if self._plan is None:
                 plan.check()
+                self._check_mounts()
             elif plan.undeclared:
                 # Added while the application runs: the others go on, and these stay closed (BW303).
                 log.error(
@@ -128,67 +145,137 @@ class Protection:
             for place, route, declared in found:
                 if place is not None:
                     self._gate(place, route, declared)
-            self._stale = False
+            for app in self._operations:
+                self._describe(app)
+                app.openapi_schema = None
             self._plan = plan
-            self.app.openapi_schema = None
+            self._routers = routers
+            self._compiled = before
             return plan
 
+    def operations_of(self, app: Any) -> Mapping[tuple[str, str], RoutePlan]:
+        """What the operations of one application need: of the protected one, or of one that it mounts.
+
+        Args:
+            app: a FastAPI application.
+        """
+        return self._operations.get(app, {})
+
+    def _describe(self, app: Any) -> None:
+        """See to it that an application's OpenAPI document is true, also if it writes its own."""
+        write = app.openapi
+        if isinstance(write, Document):
+            if write.belongs_to(self):
+                return
+            write = write.plain
+        app.openapi = Document(app, write, self)
+
     def _changed(self) -> None:
-        self._stale = True
+        self._latest = object()
 
     def _changed_since(self) -> bool:
-        if self._stale:
+        if self._compiled is not self._latest:
             return True
-        for routes, count in self._routers:  # noqa: SIM110 - asked for each request; a generator would cost more
-            if len(routes) != count:
+        for router, routes, known in self._routers:  # noqa: SIM110 - asked for each request; a generator would cost more
+            # Not only how many: a route may have been exchanged for another.
+            if router.routes is not routes or routes != known:
                 return True
         return False
 
+    def _check_mounts(self) -> None:
+        if self._unused:
+            raise ConfigurationError(
+                f"mounts= settles paths at which nothing is served: {', '.join(sorted(self._unused))}. "
+                "What was meant is open to whatever default= says."
+            )
+
     # -- reading ------------------------------------------------------------------------------------
 
-    def _walk(
-        self, app: Any, prefix: str, docs: Need | Public | None
-    ) -> Iterator[tuple[internals.Place | None, RoutePlan, Declared]]:
-        own_paths = documentation_paths(app)
+    def _read_all(self) -> tuple[list[Found], list[tuple[Any, list[Any], list[Any]]]]:
+        """Every route that can be reached, and the routers through which."""
+        routers: list[tuple[Any, list[Any], list[Any]]] = []
+        self._operations = {}
+        self._unused = set(self.mounts)
+        return list(self._walk(self.app, "", routers)), routers
+
+    def _walk(self, app: Any, prefix: str, routers: list[tuple[Any, list[Any], list[Any]]]) -> Iterator[Found]:
         router = getattr(app, "router", app)
-        self._routers.append((router.routes, len(router.routes)))
+        routers.append((router, router.routes, list(router.routes)))
         internals.watch_changes(router, self._changed)
+        operations: dict[tuple[str, str], RoutePlan] = {}
+        if isinstance(app, FastAPI):
+            self._operations[app] = operations
+        own_paths = documentation_paths(app)
         for place in internals.places(router):
             path = prefix + place.path
             if place.is_mount:
-                yield from self._walk_mount(place, path)
+                yield from self._walk_mount(place, path, routers)
                 continue
-            declared = self._read(place, path)
-            resource = self.guard.resource
-            if is_empty(declared) and resource is not None and path == resource.metadata_path:
-                settle(declared, Public("protected resource metadata (RFC 9728)"))
-            if is_empty(declared) and internals.is_plain_route(place) and place.path in own_paths:
-                settle(declared, docs)
-            if is_empty(declared):
-                settle(declared, self.mounts.get(path, self.default))
-            kind = Kind.WEBSOCKET if place.is_websocket else Kind.HTTP
-            yield place, self._entry(place, path, kind, declared), declared
+            try:
+                found = self._find(place, path, own_paths)
+            except ConfigurationError as wrong:
+                if self._plan is None:
+                    raise
+                log.error("a route was added that is declared wrongly; it is closed: %s", wrong.description)  # noqa: TRY400 - its traceback says nothing more
+                declared = Declared()
+                found = place, self._entry(place, path, Kind.HTTP, declared), declared
+            for method in found[1].methods:
+                operations.setdefault((place.documented, method.lower()), found[1])  # the first one answers
+            yield found
+
+    def _find(self, place: internals.Place, path: str, own_paths: set[str]) -> Found:
+        kind = Kind.WEBSOCKET if place.is_websocket else Kind.MOUNT if place.is_fallback else Kind.HTTP
+        by_hand = declared_by(place.original) if place.dependant is None else None
+        standing = getattr(place.original, "app", None)
+        if by_hand is not None and not (
+            isinstance(standing, RouteGate) and standing.route is by_hand
+        ):  # the Starlette door, or guard.wrap(app, ...), settled it and enforces it
+            where = self._entry(place, path, kind, Declared())
+            return (
+                None,
+                replace(by_hand, path=where.path, methods=where.methods, kind=kind, name=where.name),
+                Declared(),
+            )
+        declared = self._read(place, path)
+        resource = self.guard.resource
+        if is_empty(declared) and resource is not None and path == resource.metadata_path:
+            settle(declared, Public("protected resource metadata (RFC 9728)"))
+        if is_empty(declared) and internals.is_plain_route(place) and place.path in own_paths:
+            settle(declared, self.docs)
+        if is_empty(declared):
+            settle(declared, self._settled(path, self.default))
+        else:
+            self._unused.discard(path.rstrip("/") or "/")
+        check_scopes_are_read(declared, f"{'|'.join(place.methods) or 'WS'} {path}")
+        return place, self._entry(place, path, kind, declared), declared
+
+    def _settled(self, path: str, otherwise: Need | Public | None) -> Need | Public | None:
+        """What `mounts=` says about a path."""
+        key = path.rstrip("/") or "/"
+        self._unused.discard(key)
+        return self.mounts.get(key, otherwise)
 
     def _walk_mount(
-        self, place: internals.Place, path: str
-    ) -> Iterator[tuple[internals.Place | None, RoutePlan, Declared]]:
+        self, place: internals.Place, path: str, routers: list[tuple[Any, list[Any], list[Any]]]
+    ) -> Iterator[Found]:
         inner = getattr(place.original, "app", None)
-        while isinstance(inner, RouteGate):  # from an earlier compilation
+        while isinstance(inner, Standing):  # from an earlier compilation
             inner = inner.full
+        if not (isinstance(inner, FastAPI) and inner in PROTECTED):
+            internals.answer_errors(getattr(inner, "app", inner), BailiwickError, self.guard.handle_error)
+        settled = self._settled(path, None)
         if isinstance(inner, Gate):  # guard.wrap(app, ...) settled it, and enforces it
             yield None, replace(inner.route, path=path), Declared()
             return
-        key = path.rstrip("/") or "/"
-        settled = self.mounts.get(key)
         if settled is None and isinstance(reason := getattr(inner, "public_reason", None), str):
             settled = Public(reason)
-        other = PROTECTED.get(inner) if isinstance(inner, FastAPI) else None
+        other = protection_of(inner) if isinstance(inner, FastAPI) else None
         if settled is None and other is not None:
             for route in other.compile():
                 yield None, replace(route, path=path + route.path), Declared()
             return
         if settled is None and isinstance(inner, Starlette | Router):
-            yield from self._walk(inner, path, self.docs)
+            yield from self._walk(inner, path, routers)
             return
         declared = Declared()
         settle(declared, settled if settled is not None else self.default)
@@ -199,13 +286,8 @@ class Protection:
         if place.dependant is not None:
             where = f"{'|'.join(place.methods) or 'WS'} {path}"
             read_tree(self.guard, place.dependant, declared, where)
-            check_scopes_are_read(declared, where)
             check_hidden(place, where)
             check_ignored(place, where)
-        else:
-            marked = getattr(place.endpoint, "__bailiwick__", None)
-            for need in marked or ():
-                settle(declared, need)
         return declared
 
     def _entry(self, place: internals.Place, path: str, kind: Kind, declared: Declared) -> RoutePlan:
@@ -246,56 +328,118 @@ class Protection:
     def _gate(self, place: internals.Place, route: RoutePlan, declared: Declared) -> None:
         guard = self.guard
 
-        def wrap(app: Any) -> Any:
-            while isinstance(app, RouteGate):  # compiled again: the old gate goes
-                app = app.full
+        def made(full: Any) -> Standing:
+            if route.access is Access.PUBLIC:
+                return Open(self, full)
             fast = None
             if route.kind is Kind.HTTP and place.dependant is not None:
                 pruned, chain = Pruning(guard).prune(place.dependant)
                 if pruned is not None:
-                    fast = internals.fast_app(place, pruned, chain.before if chain is not None else None)
-            if route.access is Access.PUBLIC:
+                    fast = internals.fast_app(place, full, pruned, chain.before if chain is not None else None)
+            return RouteGate(self, route, full, fast, declared, internals.overrides_of(place))
+
+        def wrap(app: Any) -> Any:
+            if isinstance(app, Several):
+                app.each[self] = made(app.full)
                 return app
-            return RouteGate(guard, route, app, fast, declared, internals.overrides_of(place))
+            if not isinstance(app, Standing):
+                return made(app)
+            other = app.protection()
+            if other is None or other is self:  # compiled again: what stood there goes
+                return made(app.full)
+            several = Several(app.full)
+            several.each[other] = app
+            several.each[self] = made(app.full)
+            return several
 
         internals.set_app(place, wrap)
 
 
-class RouteGate(Gate):
+class Standing:
+    """What a protection puts in the place of a route's application.
+
+    Attributes:
+        full: the route as the framework built it.
+        protection: whose it is, if that is still there.
+    """
+
+    __slots__ = ()
+    full: Any
+    protection: Callable[[], Protection | None]
+
+
+class Open(Standing):
+    """In front of a route that is open to everyone. It does nothing, but one application's reason opens no other's route."""
+
+    __slots__ = ("full", "protection")
+
+    def __init__(self, protection: Protection, full: Any) -> None:
+        self.protection = weakref.ref(protection)
+        self.full = full
+
+    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Pass the connection on."""
+        return self.full(conn, receive, send)
+
+
+class Several(Standing):
+    """In front of a route that several protected applications share: each decides about the connections that came in by it."""
+
+    __slots__ = ("each", "full")
+
+    def __init__(self, full: Any) -> None:
+        self.full = full
+        self.each: weakref.WeakKeyDictionary[Protection, Any] = weakref.WeakKeyDictionary()
+
+    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Find the gate of the application through which the connection came."""
+        gate = self.each.get(conn.get(UNDER))
+        if gate is None:
+            raise ConfigurationError("A route of protected applications was reached around all of them.", id="BW303")
+        return gate(conn, receive, send)
+
+
+class RouteGate(Gate, Standing):
     """A gate that also honours `app.dependency_overrides`.
 
     `full` is the route as FastAPI built it; `app` the same route over a tree from which everything
     that the gate has settled is pruned. With overrides in force the full one runs.
     """
 
-    __slots__ = ("_by_override", "declared", "full", "overrides")
+    __slots__ = ("_by_override", "declared", "full", "overridden", "protection")
 
     def __init__(
         self,
-        guard: Any,
+        protection: Protection,
         route: RoutePlan,
         full: Any,
         fast: Any,
         declared: Declared,
-        overrides: Mapping[Any, Any],
+        overridden: Any,
     ) -> None:
-        super().__init__(guard, route, fast if fast is not None else full)
+        super().__init__(protection.guard, route, fast if fast is not None else full)
+        self.protection = weakref.ref(protection)
         self.full = full
         self.declared = declared
-        self.overrides = overrides
+        self.overridden = overridden
         self._by_override: dict[frozenset[int], Gate] = {}
 
     def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
         """Decide, and return what is to be awaited; a router awaits it, and needs no coroutine function."""
-        if self.overrides:
-            return self._with_overrides()(conn, receive, send)
+        overrides = self.overridden.dependency_overrides
+        if overrides:
+            return self._with(overrides)(conn, receive, send)
         return self.enter(conn, receive, send)
 
-    def _with_overrides(self) -> Any:
+    def _with(self, overrides: Mapping[Any, Any]) -> Any:
         """The gate for what is not overridden, in front of the full route."""
-        parts, overrides = self.declared.parts, self.overrides
+        parts = self.declared.parts
         guard: Any = self.guard
-        if self.route.access is Access.OPTIONAL and (guard in overrides or guard.anonymous in overrides):
+        if self.route.access is Access.OPTIONAL and (
+            guard in overrides
+            or guard.anonymous in overrides
+            or any(call in overrides for calls, _ in self.declared.optional for call in calls)
+        ):
             return self.full
         replaced = frozenset(
             index
@@ -316,8 +460,19 @@ class RouteGate(Gate):
         if not left:
             return replace(route, access=Access.PUBLIC, requirement=None, rule=None, step_up=None)
         requirement, rule = combine([one for one in left if one is not None], guard.catalog, where=route.label)
-        return replace(route, requirement=requirement, rule=rule)
+        step_up: StepUp | None = None
+        for index, (calls, _) in enumerate(self.declared.parts):
+            other = getattr(calls[-1], "step_up", None) if index not in replaced else None
+            if other is not None:
+                step_up = other if step_up is None else step_up & other
+        return replace(route, requirement=requirement, rule=rule, step_up=step_up)
 
 
 # Which applications are protected, so that one mounted in another is not asked for twice.
-PROTECTED: Final["weakref.WeakKeyDictionary[FastAPI, Protection]"] = weakref.WeakKeyDictionary()
+PROTECTED: Final["weakref.WeakKeyDictionary[FastAPI, weakref.ref[Protection]]"] = weakref.WeakKeyDictionary()
+
+
+def protection_of(app: FastAPI) -> Protection | None:
+    """The protection of an application, or None."""
+    found = PROTECTED.get(app)
+    return found() if found is not None else None

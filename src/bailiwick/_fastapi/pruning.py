@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 from bailiwick.asgi import Public
@@ -10,7 +11,7 @@ from bailiwick.scopes import Principal
 
 from .chains import VALUES, Chain, Supply, read_chain
 from .declarations import Need
-from .internals import Dependant, with_children
+from .internals import Dependant, kind_of, with_children
 
 __all__ = ["Pruning"]
 
@@ -71,11 +72,11 @@ class Pruning:
         key = (node.call, tuple(supplied), node.http_connection_param_name, *changes)
         if key not in self._wrappers:
             take = _supplied(tuple(supplied.items()), self._key)
-            self._wrappers[key] = _filling(node, take, drop=bool(changes))
+            self._wrappers[key] = _filling(node, take, drop=bool(changes), is_root=is_root)
         return _connected(node, kept, self._wrappers[key], changes)
 
     def _filled(self, root: Dependant, kept: list[Dependant], take: "Take") -> Dependant:
-        return _connected(root, kept, _filling(root, take, drop=False), {})
+        return _connected(root, kept, _filling(root, take, drop=False, is_root=True), {})
 
     def _supply(self, call: Any) -> Supply | None:
         if call is self.guard or (isinstance(call, Need) and call.guard is self.guard):
@@ -127,7 +128,7 @@ def _connected(node: Dependant, kept: list[Dependant], call: Any, changes: dict[
     return with_children(node, kept, call=call, **changes)
 
 
-def _filling(node: Dependant, take: Take, *, drop: bool) -> Any:
+def _filling(node: Dependant, take: Take, *, drop: bool, is_root: bool) -> Any:
     """A callable of the same kind as the node's that adds what `take` knows."""
     own = node.http_connection_param_name
 
@@ -137,15 +138,17 @@ def _filling(node: Dependant, take: Take, *, drop: bool) -> Any:
             values.pop(SCOPES, None)
 
     call: Any = node.call
-    plain = _innermost(call)
-    if inspect.isasyncgenfunction(plain):
-        made = _async_generator(call, fill)
-    elif inspect.isgeneratorfunction(plain):
+    # A decorator may make another kind of a function than the one below it: FastAPI's answer counts.
+    kind = kind_of(node)
+    if kind == "async generator":
+        made = _async_stream(call, fill) if is_root else _async_generator(call, fill)
+    elif kind == "generator":
         made = _generator(call, fill)
-    elif inspect.iscoroutinefunction(plain):
+    elif kind == "coroutine":
         made = _coroutine(call, fill)
     else:
         made = _function(call, fill)
+    plain = _innermost(call)
     functools.update_wrapper(made, plain)
     # FastAPI looks through __wrapped__ to tell coroutines and generators apart; ours is of the same
     # kind, and must itself be what is called.
@@ -154,7 +157,7 @@ def _filling(node: Dependant, take: Take, *, drop: bool) -> Any:
 
 
 def _innermost(call: Any) -> Any:
-    """The function that decides of which kind a callable is."""
+    """The function that a callable comes down to, for its name and file."""
     if not (inspect.isroutine(call) or inspect.isclass(call) or isinstance(call, functools.partial)):
         call = call.__call__
     while isinstance(call, functools.partial):
@@ -182,6 +185,17 @@ def _generator(call: Any, fill: Fill) -> Any:
     def wrapped(**values: Any) -> Any:
         fill(values)
         return (yield from call(**values))
+
+    return wrapped
+
+
+def _async_stream(call: Any, fill: Fill) -> Any:
+    # A handler that yields its answer: nothing is thrown in, but it may be broken off.
+    async def wrapped(**values: Any) -> Any:
+        fill(values)
+        async with aclosing(call(**values)) as items:
+            async for item in items:
+                yield item
 
     return wrapped
 

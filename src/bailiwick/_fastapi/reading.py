@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from fastapi import params
 from fastapi.security.base import SecurityBase
@@ -112,6 +112,11 @@ def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above
     """
     for child in node.dependencies:
         call: Any = child.call
+        if isinstance(getattr(call, "__self__", None), asgi.Guard) and call.__name__ in _DECLARATIONS:
+            raise ConfigurationError(
+                f"{where}: Depends(guard.{call.__name__}) checks nothing; write guard.{call.__name__}(...) without Depends.",
+                id="BW123",
+            )
         if isinstance(call, Need) and call.guard is guard:
             inherited = _scopes_of(child, where)
             if inherited is None or call.requirement is None:
@@ -127,6 +132,9 @@ def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above
             if child.own_oauth_scopes and not _reads_scopes(child):
                 declared.unread.append(child)
             read_tree(guard, child, declared, where, (*above, call))
+
+
+_DECLARATIONS: Final = frozenset({"optional", "owner_or", "public", "requires"})
 
 
 def _reads_scopes(node: Dependant) -> bool:
