@@ -52,7 +52,7 @@ TOOLS: Final = ("pytest>=8.3", "hypothesis>=6.100", "python-multipart>=0.0.18", 
 
 # A test that waits for ever (an old TestClient waits for a WebSocket's answer without a limit), in seconds.
 STUCK: Final = 120
-LONGEST: Final = 1200
+LONGEST: Final = 600
 
 _SAY_VERSIONS: Final = """
 import json, re
