@@ -5,18 +5,19 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from bench import facts, held, inprocess, over_http, report, start
+from bench import breakdown, facts, held, inprocess, over_http, report, start
 from bench.inprocess import Times
 from bench.scenarios import SCENARIOS, Scenario
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 DOCS = HERE.parent / "docs"
-PARTS = ("process", "http", "held", "start")
+PARTS = ("process", "http", "held", "start", "breakdown")
 
 
 def summary(scenario: Scenario, times: Times) -> dict[str, Any]:
@@ -49,7 +50,9 @@ def summaries(times: Times) -> dict[str, Any]:
 
 def main() -> int:
     reader = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    reader.add_argument("--only", choices=PARTS, action="append", help="measure this part only; may be repeated")
+    reader.add_argument(
+        "--only", choices=PARTS, action="append", help="measure this part only, and write nothing; may be repeated"
+    )
     reader.add_argument("--rounds", type=int, default=400, help="rounds in process (%(default)s)")
     reader.add_argument("--batch", type=int, default=25, help="requests of each scenario in a round (%(default)s)")
     reader.add_argument("--http-rounds", type=int, default=9, help="rounds over HTTP (%(default)s)")
@@ -65,38 +68,45 @@ def main() -> int:
         asked.rounds, asked.http_rounds, asked.http_seconds = 40, 2, 1
     logging.disable(logging.INFO)
 
-    results: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    results: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if asked.report else {}
     if not asked.report:
-        parts = asked.only or PARTS
-        results["machine"] = facts.collect()
-        if "process" in parts:
-            say(f"In process: {asked.rounds} rounds of {asked.batch} requests for each of {len(chosen)} scenarios ...")
-            results["process"] = summaries(asyncio.run(inprocess.measure(chosen, asked.rounds, asked.batch)))
-        if "held" in parts:
-            say("Scopes held ...")
-            results["held"] = held.measure(asked.rounds, asked.batch)
-        if "start" in parts:
-            say(f"Start with {start.ROUTES} routes ...")
-            results["start"] = start.measure(3 if asked.quick else 9)
-        if "http" in parts and (reason := over_http.why_not()):
-            say(f"Over HTTP: left out, because {reason}")
-            results.pop("http", None)
-            results["http_left_out"] = reason
-        elif "http" in parts:
-            say(f"Over HTTP: {asked.http_rounds} rounds of {asked.http_seconds} s of wrk for each scenario ...")
-            times, worked = over_http.measure(chosen, asked.http_rounds, asked.http_seconds)
-            results["http"] = summaries(times)
-            for key, row in results["http"].items():
-                row["processor_seconds"] = median(worked[key])
-                row["processor_ratio"] = summary(row_of(key), worked)["ratio"] if worked[key][0] else None
-            results.pop("http_left_out", None)
-        if asked.scenario:
+        measure(results, asked, chosen)
+        if asked.scenario or asked.only:  # what is published comes from one run
             print(report.terminal(results))
             return 0
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(results, DOCS)
     print(report.terminal(results))
     return 0
+
+
+def measure(results: dict[str, Any], asked: argparse.Namespace, chosen: Sequence[Scenario]) -> None:
+    """Replace in `results` what is asked for."""
+    parts = asked.only or PARTS
+    results["machine"] = facts.collect()
+    if "process" in parts:
+        say(f"In process: {asked.rounds} rounds of {asked.batch} requests for each of {len(chosen)} scenarios ...")
+        results["process"] = summaries(asyncio.run(inprocess.measure(chosen, asked.rounds, asked.batch)))
+    if "held" in parts:
+        say("Scopes held ...")
+        results["held"] = held.measure(asked.rounds, asked.batch)
+    if "breakdown" in parts:
+        results["breakdown"] = breakdown.measure(5 if asked.quick else 40)
+    if "start" in parts:
+        say(f"Start with {start.ROUTES} routes ...")
+        results["start"] = start.measure(3 if asked.quick else 9)
+    if "http" in parts and (reason := over_http.why_not()):
+        say(f"Over HTTP: left out, because {reason}")
+        results.pop("http", None)
+        results["http_left_out"] = reason
+    elif "http" in parts:
+        say(f"Over HTTP: {asked.http_rounds} rounds of {asked.http_seconds} s of wrk for each scenario ...")
+        times, worked = over_http.measure(chosen, asked.http_rounds, asked.http_seconds)
+        results["http"] = summaries(times)
+        for key, row in results["http"].items():
+            row["processor_seconds"] = median(worked[key])
+            row["processor_ratio"] = summary(row_of(key), worked)["ratio"] if worked[key][0] else None
+        results.pop("http_left_out", None)
 
 
 def say(text: str) -> None:

@@ -1,6 +1,6 @@
 """The machine and the versions of a run, as far as they belong into a published table."""
 
-import datetime
+import datetime as dt
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -41,7 +41,7 @@ def _version(package: str) -> str:
 def collect() -> dict[str, object]:
     """Cores, processor, Python, system and packages; nothing that names the machine."""
     return {
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "cores": os.cpu_count(),
         "processor": _processor(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",

@@ -6,6 +6,8 @@ from typing import Any
 WIDTH, LEFT, ROW, TOP = 760, 300, 26, 56
 RIGHT = 70
 
+EXPLAINED = "Requests per second, as a share of the open route of the same framework. Red: what is to be reached."
+
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .title { font-weight: 600; font-size: 15px }
@@ -37,8 +39,7 @@ def bars(title: str, rows: dict[str, dict[str, Any]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
         f"<style>{STYLE}</style>",
         f'<text class="title" x="12" y="22">{escape(title)}</text>',
-        '<text class="faint" x="12" y="40">Requests per second, as a share of the open route of the same framework. '
-        "Red: what is to be reached.</text>",
+        f'<text class="faint" x="12" y="40">{EXPLAINED}</text>',
     ]
     step = 0.25 if most <= 2 else 0.5 if most <= 4 else 1.0
     ticks = int(most / step) + 1

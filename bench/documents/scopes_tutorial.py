@@ -17,7 +17,8 @@ def decode_token(token: str) -> dict | None:
 
 
 async def get_current_user(
-    security_scopes: SecurityScopes, credentials: HTTPAuthorizationCredentials = Depends(bearer_scheme)
+    security_scopes: SecurityScopes,
+    credentials: HTTPAuthorizationCredentials = Depends(bearer_scheme),  # noqa: B008 - as the page has it
 ) -> dict:
     payload = decode_token(credentials.credentials)
     if payload is None:
@@ -35,7 +36,7 @@ def make() -> FastAPI:
     app = FastAPI()
 
     @app.get("/profile")
-    async def get_profile(current_user: dict = Security(get_current_user, scopes=["users:read"])):
+    async def get_profile(current_user: dict = Security(get_current_user, scopes=["users:read"])):  # noqa: B008 - as the page has it
         return {"username": current_user["username"]}
 
     return app
