@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -82,6 +83,46 @@ def test_the_list_of_versions_is_what_alembic_finds():
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     found = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     assert tuple(reversed(found)) == migrations.REVISIONS
+
+
+def a_file_of(version, path):
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as db:
+        config.attributes["connection"] = db
+        command.upgrade(config, version)
+        db.execute(text("INSERT INTO bw_role (name, scopes, version) VALUES ('reader', 'a', 1)"))
+        db.execute(
+            text(
+                "INSERT INTO bw_client (id, name, auth, grants, ceiling, redirects, first_party, introspects, created_at,"
+                " version) VALUES ('app', 'App', 'none', '[\"password\"]', 'a b', '[]', 1, '[]', 1.0, 1)"
+            )
+        )
+    engine.dispose()
+
+
+@pytest.mark.parametrize("version", migrations.REVISIONS[:1])
+async def test_a_file_of_an_older_version_is_brought_up_to_date_with_all_that_is_in_it(path, version):
+    a_file_of(version, path)
+    store = await open_store(path)
+    client = await store.client("app")
+    assert (client.name, str(client.ceiling), client.first_party) == ("App", "a b", True)
+    assert [role.name for role in await store.roles()] == ["reader"]
+    await store.close()
+
+
+async def test_a_migration_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
+    a_file_of(migrations.REVISIONS[0], path)
+    before = path.read_bytes()
+
+    def fails(*_args, **_more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command, "upgrade", fails)
+    with pytest.raises(StoreError, match="No space left"):
+        await open_store(path)
+    assert path.read_bytes() == before
 
 
 async def test_a_file_that_is_new_can_be_read_by_its_owner_only(path):
