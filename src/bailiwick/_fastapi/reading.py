@@ -277,7 +277,7 @@ def source_of(endpoint: Any) -> str:
             endpoint = endpoint.func
         code = getattr(endpoint, "__code__", None)
         if isinstance(code, CodeType):  # not getsourcelines, which reads the whole function to find where it begins
-            return f"{inspect.getsourcefile(code)}:{code.co_firstlineno}"
+            return f"{code.co_filename}:{code.co_firstlineno}"
         if not inspect.isclass(endpoint):
             endpoint = type(endpoint)
         return f"{inspect.getsourcefile(endpoint)}:{inspect.getsourcelines(endpoint)[1]}"
