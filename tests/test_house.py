@@ -71,7 +71,7 @@ FOREIGN = {
     "pydantic": {"fastapi", "demo", "web", "server", "cli"},
     "pydantic_settings": {"server", "cli"},
     "joserfc": {"tokens"},
-    "cryptography": {"tokens"},
+    "cryptography": {"tokens", "machine"},
     "httpx": {"remote"},
     "sqlalchemy": {"storage", "demo"},
     "alembic": {"storage"},
