@@ -26,16 +26,14 @@ import fastapi
 from fastapi import routing
 from fastapi.dependencies import models
 from fastapi.dependencies.models import Dependant
-from starlette.applications import Starlette
-from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
 from bailiwick.errors import ConfigurationError
+from bailiwick.starlette import Fallback, fallback_of
 
 __all__ = [
     "Dependant",
     "Place",
-    "answer_errors",
     "cache_key_of",
     "check_version",
     "fast_app",
@@ -117,7 +115,7 @@ class Place:
     @property
     def is_fallback(self) -> bool:
         """Whether it is what a router serves where no route matches."""
-        return isinstance(self.original, _Fallback)
+        return isinstance(self.original, Fallback)
 
     @property
     def documented(self) -> str:
@@ -133,25 +131,6 @@ class Place:
     def in_schema(self) -> bool:
         """Whether OpenAPI describes it."""
         return isinstance(self.original, routing.APIRoute) and bool(getattr(self.route, "include_in_schema", True))
-
-
-class _Fallback(BaseRoute):
-    """What a router serves where no route matches, if somebody put something there."""
-
-    path = "/{fallback}"
-    name = "fallback"
-
-    def __init__(self, router: Any) -> None:
-        self.router = router
-
-    @property
-    def app(self) -> ASGIApp:
-        served: ASGIApp = self.router.default
-        return served
-
-    @app.setter
-    def app(self, app: ASGIApp) -> None:
-        self.router.default = app
 
 
 def _place(route: Any, original: BaseRoute, path: str | None = None, *, provider: Any) -> Place:
@@ -181,9 +160,8 @@ def places(router: Any) -> Iterator[Place]:
         original = getattr(entry, "original_route", entry)
         path = getattr(entry, "frontend_prefix", "") or "/"
         yield _place(entry, original, path, provider=provider)
-    default = getattr(router, "default", None)
-    if default is not None and getattr(default, "__func__", None) not in _NOT_FOUND:
-        fallback = _Fallback(router)
+    fallback = fallback_of(router)
+    if fallback is not None:
         yield _place(fallback, fallback, provider=provider)
 
 
@@ -269,7 +247,6 @@ def _hands_over(place: Place) -> bool:
 _FRAMEWORKS: Final = frozenset(
     kind.handle for kind in (Route, WebSocketRoute, Mount, Host, routing.APIRoute, routing.APIWebSocketRoute)
 )
-_NOT_FOUND: Final = frozenset({Router.not_found, routing.APIRouter.not_found})
 
 
 class _Handle:
@@ -384,26 +361,6 @@ class _NoOverrides:
 def overrides_of(place: Place) -> Any:
     """What has the mapping `dependency_overrides` for this route; a test may fill it later, or put another there."""
     return place.provider if hasattr(place.provider, "dependency_overrides") else _NoOverrides
-
-
-def answer_errors(app: Any, error_class: type[Exception], handler: Callable[..., Any]) -> None:
-    """Let an application answer errors of one kind, unless it does so itself; also if it is running already.
-
-    Args:
-        app: a Starlette application; anything else is left alone.
-        error_class: the class of errors.
-        handler: the exception handler.
-    """
-    if not isinstance(app, Starlette):
-        return
-    if any(isinstance(key, type) and issubclass(key, error_class) for key in app.exception_handlers):
-        return
-    app.add_exception_handler(error_class, handler)
-    layer: Any = app.middleware_stack
-    while layer is not None and not isinstance(layer, ExceptionMiddleware):
-        layer = getattr(layer, "app", None)
-    if layer is not None:
-        layer.add_exception_handler(error_class, handler)
 
 
 def is_plain_route(place: Place) -> bool:

@@ -17,7 +17,7 @@ from starlette.routing import Router
 from bailiwick.asgi import Gate, Public
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, StepUp, combine
-from bailiwick.starlette import declared_by
+from bailiwick.starlette import answer_errors, declared_by
 
 from . import internals
 from .declarations import Need
@@ -75,7 +75,7 @@ class Protection:
         """Hook the start, the entrance and the OpenAPI document of the application."""
         app, router = self.app, self.app.router
         PROTECTED[app] = weakref.ref(self)  # the router's entrance keeps it
-        internals.answer_errors(app, BailiwickError, self.guard.handle_error)
+        answer_errors(app, BailiwickError, self.guard.handle_error)
 
         resource = self.guard.resource
         if resource is not None:
@@ -262,7 +262,7 @@ class Protection:
         while isinstance(inner, Standing):  # from an earlier compilation
             inner = inner.full
         if not (isinstance(inner, FastAPI) and inner in PROTECTED):
-            internals.answer_errors(getattr(inner, "app", inner), BailiwickError, self.guard.handle_error)
+            answer_errors(getattr(inner, "app", inner), BailiwickError, self.guard.handle_error)
         settled = self._settled(path, None)
         if isinstance(inner, Gate):  # guard.wrap(app, ...) settled it, and enforces it
             yield None, replace(inner.route, path=path), Declared()

@@ -1,0 +1,236 @@
+"""The Starlette door under a careless developer."""
+
+import functools
+import threading
+
+import pytest
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.responses import PlainTextResponse
+from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
+from starlette.testclient import TestClient
+
+from bailiwick import Catalog
+from bailiwick.errors import ConfigurationError
+from bailiwick.starlette import Guard
+
+
+@pytest.fixture
+def guard(catalog, issuer):
+    return Guard(catalog, issuer)
+
+
+async def said(request):
+    return PlainTextResponse("reached")
+
+
+def test_what_opens_a_base_class_opens_none_that_is_derived_from_it(guard):
+    @guard.public("health")
+    class Health(HTTPEndpoint):
+        async def get(self, request):
+            return PlainTextResponse("well")
+
+    class Secrets(Health):
+        async def get(self, request):
+            return PlainTextResponse("secret")
+
+    app = Starlette(routes=[Route("/health", Health), Route("/secrets", Secrets)])
+    guard.protect(app)
+
+    with pytest.raises(ConfigurationError, match="/secrets") as refused, TestClient(app):
+        pass
+    assert "/health" not in refused.value.description
+
+
+@pytest.mark.parametrize("where", ["app", "mount", "host", "router"])
+def test_a_late_route_is_closed_wherever_it_is_added_and_the_others_go_on(guard, issuer, where, caplog):
+    inner = Router(routes=[Route("/old", said)]) if where == "router" else Starlette(routes=[Route("/old", said)])
+    routes = inner.routes if where == "router" else inner.router.routes
+    app = {
+        "app": lambda: inner,
+        "mount": lambda: Starlette(routes=[Mount("/in", inner)]),
+        "router": lambda: Starlette(routes=[Mount("/in", inner)]),
+        "host": lambda: Starlette(routes=[Host("testserver", inner)]),
+    }[where]()
+    prefix = "/in" if where in {"mount", "router"} else ""
+    guard.protect(app, mounts={f"{prefix}/old": guard.requires("items")})
+
+    with TestClient(app) as client:
+        assert client.get(f"{prefix}/old", headers=issuer.bearer("items")).status_code == 200
+        routes.append(Route("/late", said))
+
+        for _ in range(3):
+            assert client.get(f"{prefix}/late").status_code == 403
+            assert client.get(f"{prefix}/late", headers=issuer.bearer("admin:*")).status_code == 403
+            assert client.get(f"{prefix}/old", headers=issuer.bearer("items")).status_code == 200
+            assert client.get(f"{prefix}/old").status_code == 401
+    assert "/late" in caplog.text
+
+
+def test_a_route_that_takes_the_place_of_another_is_read(guard, issuer):
+    @guard.public("test")
+    async def old(request):
+        return PlainTextResponse("old")
+
+    app = Starlette(routes=[Route("/old", old)])
+    guard.protect(app)
+
+    with TestClient(app) as client:
+        assert client.get("/old").status_code == 200
+
+        async def other(request):
+            return PlainTextResponse("reached")
+
+        app.router.routes[0] = Route("/new", other)
+        assert client.get("/new").status_code == 403
+        app.router.routes = [Route("/newer", other)]
+        assert client.get("/newer").status_code == 403
+
+
+def test_routes_that_the_lifespan_adds_are_part_of_the_start(guard):
+    from contextlib import asynccontextmanager
+
+    @asynccontextmanager
+    async def lifespan(app):
+        app.router.routes.append(Route("/late", said))
+        yield
+
+    app = Starlette(lifespan=lifespan)
+    guard.protect(app)
+
+    with pytest.raises(ConfigurationError, match="/late"), TestClient(app):
+        pass
+
+
+def test_the_fallback_of_a_router_is_a_reachable_route(guard, issuer):
+    async def fallback(conn, receive, send):
+        await PlainTextResponse("reached")(conn, receive, send)
+
+    app = Starlette(routes=[Mount("/in", Router(default=fallback))])
+    guard.protect(app)
+    with pytest.raises(ConfigurationError, match="fallback"), TestClient(app):
+        pass
+
+    settled = Starlette(routes=[Mount("/in", Router(default=fallback))])
+    guard.protect(settled, default=guard.requires("items"))
+    client = TestClient(settled)
+    assert client.get("/in/x").status_code == 401
+    assert client.get("/in/x", headers=issuer.bearer("items")).text == "reached"
+    assert client.get("/elsewhere").status_code == 404
+
+
+def test_partials_and_methods_are_endpoints_too(guard, issuer):
+    class Pages:
+        async def page(self, request):
+            return PlainTextResponse("page")
+
+        async def open(self, request):
+            return PlainTextResponse("open")
+
+    async def worded(request, word):
+        return PlainTextResponse(word)
+
+    pages = Pages()
+    app = Starlette(
+        routes=[
+            Route("/partial", guard.requires("items")(functools.partial(worded, word="partial"))),
+            Route("/method", guard.requires("items")(pages.page)),
+            Route("/open", guard.public("test")(pages.open)),
+            Route("/open-partial", guard.public("test")(functools.partial(worded, word="open"))),
+        ]
+    )
+    guard.protect(app)
+    client = TestClient(app)
+
+    assert client.get("/partial").status_code == client.get("/method").status_code == 401
+    assert client.get("/partial", headers=issuer.bearer("items")).text == "partial"
+    assert client.get("/method", headers=issuer.bearer("items")).text == "page"
+    assert client.get("/open").text == client.get("/open-partial").text == "open"
+
+
+def test_what_another_guard_declares_settles_nothing_here(guard, issuer):
+    # Its rule is compiled against its own catalog, whose bits mean other scopes.
+    other = Guard(Catalog(["users:write", "items"]), issuer)
+
+    with pytest.raises(ConfigurationError, match="another guard"):
+        guard.protect(Starlette(), default=other.requires("items"))
+
+
+def test_a_path_that_settles_nothing_is_a_typing_mistake(guard):
+    app = Starlette(routes=[Mount("/files", PlainTextResponse("reached"))])
+    guard.protect(app, mounts={"/fiels": guard.requires("items")}, default=guard.public("test"))
+
+    with pytest.raises(ConfigurationError, match="/fiels"), TestClient(app):
+        pass
+
+
+def test_the_path_of_a_mount_may_end_in_a_slash(guard, issuer):
+    app = Starlette(routes=[Mount("/files", PlainTextResponse("reached"))])
+    guard.protect(app, mounts={"/files/": guard.requires("items")}, default=guard.public("test"))
+
+    assert TestClient(app).get("/files/x").status_code == 401
+
+
+def test_one_application_is_protected_once(guard):
+    app = Starlette()
+    guard.protect(app)
+
+    with pytest.raises(ConfigurationError, match="already"):
+        guard.protect(app)
+
+
+def test_routes_shared_by_two_applications_answer_to_each_or_fail_the_start(guard, issuer):
+    shared = [Route("/x", said)]
+    first, second = Starlette(routes=shared), Starlette(routes=shared)
+    guard.protect(first, default=guard.requires("me"))
+    guard.protect(second, default=guard.requires("admin:*"))
+
+    with TestClient(first) as client:
+        assert client.get("/x", headers=issuer.bearer("me")).status_code == 200
+        with pytest.raises(ConfigurationError, match="/x"), TestClient(second):
+            pass
+        assert client.get("/x", headers=issuer.bearer("me")).status_code == 200
+
+
+def test_a_check_in_a_handler_of_a_mounted_application_is_answered_exactly(guard, issuer):
+    async def page(request):
+        guard.caller(request.scope).require("items")
+
+    app = Starlette(routes=[Mount("/in", Starlette(routes=[Route("/x", page)]))])
+    guard.protect(app, default=guard.requires())
+    answer = TestClient(app).get("/in/x", headers=issuer.bearer("me"))
+
+    assert answer.status_code == 403
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+
+
+def test_many_threads_at_the_first_request_find_no_open_moment(guard):
+    from test_fastapi_attacks import over_asgi
+
+    app = Starlette(routes=[Route(f"/r{number}", said) for number in range(200)])
+    guard.protect(app, default=guard.requires("items"))
+    wait = threading.Barrier(8)
+    answers = []
+
+    def ask(number):
+        wait.wait()
+        answers.append(over_asgi(app, f"/r{number * 20}")[0])
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert answers == [401] * 8
+
+
+def test_a_websocket_that_nobody_settled_fails_the_start(guard):
+    async def socket(websocket):
+        await websocket.accept()
+
+    app = Starlette(routes=[WebSocketRoute("/ws", socket)])
+    guard.protect(app)
+
+    with pytest.raises(ConfigurationError, match="WS /ws"), TestClient(app):
+        pass
