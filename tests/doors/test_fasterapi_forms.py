@@ -606,3 +606,120 @@ def test_the_caller_cannot_be_injected_by_anybody_else(app, guard, issuer):
         return f"{who.subject} {caller}"
 
     assert client_of(app).get("/root?caller=root", headers=issuer.bearer("items")).text == "alice root"
+
+
+# -- the straight path: FasterAPI's own answers to whatever a handler gives or raises -------------------------
+
+
+def test_what_a_handler_raises_is_answered_by_fasterapi_and_the_handler_is_run_once(guard, issuer):
+    from FasterAPI import Body, JSONResponse
+
+    class Ours(Exception):
+        pass
+
+    def build(app, declared):
+        ran = []
+
+        async def told(request, error):
+            return JSONResponse({"told": await request.json(), "path": request.path}, status_code=418)
+
+        app.add_exception_handler(Ours, told)
+
+        @app.post("/body", dependencies=declared)
+        async def body(data: dict = Body()):
+            ran.append("body")
+            raise Ours
+
+        @app.post("/unread", dependencies=declared)
+        async def unread():
+            ran.append("unread")
+            raise Ours
+
+        @app.post("/http", dependencies=declared)
+        async def http():
+            ran.append("http")
+            raise HTTPException(409, {"a": 1}, {"X-Why": "because"})
+
+        @app.post("/broken", dependencies=declared)
+        async def broken():
+            ran.append("broken")
+            raise ValueError("broken")
+
+        return ran
+
+    plain, ours = Faster(), Faster()
+    guard.protect(ours)
+    expected, seen = build(plain, []), build(ours, [guard.requires()])
+    for path in ("/body", "/unread", "/http", "/broken"):
+        sent = {"content": b'{"b": 2}', "headers": issuer.bearer("")}
+        right, here = client_of(plain).post(path, **sent), client_of(ours).post(path, **sent)
+        assert (here.status_code, here.text, here.headers) == (right.status_code, right.text, right.headers), path
+    assert seen == expected == ["body", "unread", "http", "broken"]
+
+
+def test_what_a_handler_gives_is_answered_as_fasterapi_answers_it(guard, issuer):
+    import msgspec
+    from FasterAPI import HTMLResponse
+
+    class Shown(msgspec.Struct):
+        name: str
+        more: int = 0
+
+    answers = {
+        "text": ("plain", {}),
+        "bytes": (b"raw", {}),
+        "none": (None, {"status_code": 204}),
+        "list": ([1], {"status_code": 201}),
+        "html": (HTMLResponse("<p>"), {"response_model": Shown}),
+        "model": ({"name": "n", "secret": "s", "more": 2}, {"response_model": Shown}),
+        "include": (Shown("n"), {"response_model": Shown, "response_model_include": {"name"}}),
+        "exclude": (Shown("n"), {"response_model": Shown, "response_model_exclude": {"name"}}),
+    }
+
+    def build(app, declared):
+        for name, (answer, options) in answers.items():
+
+            @app.get(f"/{name}", dependencies=declared, **options)
+            async def handler(request: Request, answer=answer):
+                return answer
+
+            @app.get(f"/bare/{name}", dependencies=declared, **options)
+            def bare(answer=answer):
+                return answer
+
+    plain, ours, public = Faster(), Faster(), Faster()
+    guard.protect(ours)
+    guard.protect(public)
+    build(plain, [])
+    build(ours, [guard.requires()])
+    build(public, [guard.public("compared")])
+    for name in answers:
+        for path in (f"/{name}", f"/bare/{name}"):
+            right = client_of(plain).get(path)
+            for app in (ours, public):
+                here = client_of(app).get(path, headers=issuer.bearer(""))
+                assert (here.status_code, here.content, here.headers) == (
+                    right.status_code,
+                    right.content,
+                    right.headers,
+                )
+
+
+def test_an_application_that_handles_requests_in_its_own_way_goes_on_doing_so(guard, issuer):
+    seen = []
+
+    class Counting(Faster):
+        async def _handle_http(self, scope, receive, send):
+            seen.append(scope["path"])
+            await super()._handle_http(scope, receive, send)
+
+    app = Counting()
+    guard.protect(app)
+
+    @app.get("/x")
+    async def x(caller: Principal = guard.requires("items")):
+        return caller.subject
+
+    assert client_of(app).get("/x").status_code == 401
+    assert client_of(app).get("/x", headers=issuer.bearer("items")).text == "alice"
+    assert seen == ["/x", "/x"]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import FasterAPI  # type: ignore[import-untyped]
 from FasterAPI import dependencies as resolving
-from FasterAPI.app import Faster  # type: ignore[import-untyped]
+from FasterAPI.app import Faster, _apply_response_model, _send_response  # type: ignore[import-untyped]
 from FasterAPI.background import BackgroundTasks  # type: ignore[import-untyped]
 from FasterAPI.dependencies import Depends  # type: ignore[import-untyped]
 from FasterAPI.exceptions import (  # type: ignore[import-untyped]
@@ -57,7 +57,16 @@ __all__ = [
 
 OLDEST: Final = (0, 2, 14)
 # What the door hooks. Without one of these it would be in nobody's way.
-HOOKS: Final = ("_add_route", "_asgi_app", "_handle_lifespan", "_mounts", "_openapi_cache", "_router", "_ws_routes")
+HOOKS: Final = (
+    "_add_route",
+    "_asgi_app",
+    "_handle_http",
+    "_handle_lifespan",
+    "_mounts",
+    "_openapi_cache",
+    "_router",
+    "_ws_routes",
+)
 
 Spec = Any  # FasterAPI's description of one parameter: name, kind, annotation, default, marker
 
@@ -72,6 +81,8 @@ _AWAITED: Final = frozenset(
 )
 
 resolve_all = resolving._resolve_from_specs  # noqa: SLF001
+send_answer = _send_response
+apply_model = _apply_response_model
 
 
 def check_version(version: str | None = None) -> None:

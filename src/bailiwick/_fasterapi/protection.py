@@ -15,7 +15,7 @@ from .internals import Faster, HTTPException, RadixRouter, address_of, answer_to
 from .openapi import describe
 from .reading import Declared, entry_of, read_declared, read_route, source_of
 from .running import SocketProgram, run_of
-from .serving import Sent, guarded, guarded_socket, ungated
+from .serving import STRAIGHT, Sent, guarded, guarded_socket, ungated
 
 __all__ = ["Protection", "protection_of"]
 
@@ -145,17 +145,19 @@ class Protection:
         entry = entry_of(self.guard.catalog, path, (method,), Kind.HTTP, handler, declared)
         metadata = {name: value for name, value in route.items() if name not in {"method", "path", "handler"}}
         metadata["dependencies"] = None  # they are run behind the gate
-        return Served(method, path, entry, self._behind_gate(entry, handler, roots, target), metadata)
+        return Served(method, path, entry, self._behind_gate(entry, handler, roots, target, metadata), metadata)
 
-    def _behind_gate(self, entry: RoutePlan, handler: Any, roots: list[Dependant], target: Dependant) -> Any:
+    def _behind_gate(
+        self, entry: RoutePlan, handler: Any, roots: list[Dependant], target: Dependant, metadata: Mapping[str, Any]
+    ) -> Any:
         guard, refuse = self.guard, self._refusals.make
         try:
             run = run_of(handler, roots, target, guard)
         except ConfigurationError as bad:
             raise ConfigurationError(f"{entry.label}: {bad.description}", id=bad.id) from bad
         if entry.access is not Access.PUBLIC:
-            return guarded(guard, entry, handler, run, refuse)
-        return ungated(handler, run) if target.dependencies or roots else handler
+            return guarded(guard, entry, handler, run, refuse, metadata)
+        return ungated(handler, run, metadata)
 
     def _read_socket(self, path: str, handler: Any) -> tuple[RoutePlan, Any]:
         where = f"WS {path}"
@@ -398,5 +400,27 @@ def hooked(kind: Any, protection: Protection) -> type:
             """Mount an application, behind its gate if this one has started."""
             super().mount(path, protection.late_mount(path, app), name)
 
+    if kind._handle_http is Faster._handle_http:  # noqa: SLF001
+        # An application that handles requests in its own way goes on doing so.
+        Protected._handle_http = straight_first(kind._handle_http)  # noqa: SLF001
     Protected.__name__, Protected.__qualname__, Protected.__module__ = kind.__name__, kind.__qualname__, kind.__module__
     return Protected
+
+
+def straight_first(rest: Any) -> Any:
+    """FasterAPI's way of handling a request, by the straight path where the matched route has one.
+
+    Args:
+        rest: FasterAPI's own, for all else: 404, and what was raised.
+    """
+
+    async def _handle_http(self: Any, conn: Any, receive: Any, send: Any) -> None:
+        found = self._router.resolve(conn["method"], conn["path"])
+        straight = getattr(found[0], STRAIGHT, None) if found is not None else None
+        if straight is not None:
+            receive = await straight(conn, found[1], receive, send)
+            if receive is None:
+                return
+        await rest(self, conn, receive, send)
+
+    return _handle_http

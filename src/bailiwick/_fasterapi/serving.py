@@ -1,8 +1,8 @@
 """What FasterAPI calls in place of a handler: decide from the headers, then run, or answer the refusal."""
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import anyio
 
@@ -20,14 +20,21 @@ from .internals import (
     WebSocket,
     WebSocketState,
     answer_to,
+    apply_model,
+    send_answer,
 )
 from .running import Run, SocketProgram
 
-__all__ = ["Refusal", "Sent", "guarded", "guarded_socket", "ungated"]
+__all__ = ["STRAIGHT", "Refusal", "Sent", "guarded", "guarded_socket", "ungated"]
 
 log = logging.getLogger("bailiwick.guard")
 
 Refuse = Callable[[BailiwickError], Any]
+Answering = Callable[[Any, Any, Any], Awaitable[Any]]  # of the connection, the request and the background tasks
+
+# On a handler: its straight path. On a connection: what that path raised, for FasterAPI to answer.
+STRAIGHT: Final = "__bailiwick_straight__"
+RAISED: Final = "bailiwick.raised"
 
 
 class Refusal(HTTPException):  # type: ignore[misc]  # FasterAPI ships no types
@@ -77,7 +84,7 @@ class UntilExpiry:
             await self._answer.to_asgi(send)
 
 
-def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse) -> Any:
+def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse, metadata: Mapping[str, Any]) -> Any:
     """The handler behind its gate.
 
     FasterAPI has matched the route by then, and neither the body nor a dependency has been touched.
@@ -88,14 +95,14 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
         handler: the endpoint, for its name.
         run: how the endpoint is run.
         refuse: makes the answer of a refusal.
+        metadata: what FasterAPI keeps of the route.
     """
     gate = Gate(guard, route, _nothing_behind)
     known = gate._known  # noqa: SLF001 - one gate for every door
     headers_only, closes = gate._headers_only, route.close_on_expiry  # noqa: SLF001
     nobody, call = guard._no_credentials, run.call  # noqa: SLF001
 
-    async def entry(request: Request, tasks: BackgroundTasks) -> Any:
-        conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
+    async def answer(conn: Any, request: Any, tasks: Any) -> Any:
         caller = known(conn) if headers_only else None
         if caller is None:
             try:
@@ -106,39 +113,84 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
             return refuse(nobody)
         if not closes:
             return await call(request, tasks, caller)
-        answer = await call(request, tasks, caller)
-        if caller is None or caller.expires_at is None or not hasattr(answer, "to_asgi"):
-            return answer
-        return UntilExpiry(answer, caller.expires_at - guard.now())
+        value = await call(request, tasks, caller)
+        if caller is None or caller.expires_at is None or not hasattr(value, "to_asgi"):
+            return value
+        return UntilExpiry(value, caller.expires_at - guard.now())
 
-    async def quick(request: Request) -> Any:
-        # The path of nearly every request to nearly every route; FasterAPI fills one parameter less.
-        caller = known(request._scope)  # noqa: SLF001
-        if caller is NOBODY:
-            return refuse(nobody)
-        return await (entry(request, None) if caller is None else call(None, None, caller))
-
-    return _named(quick if headers_only and run.is_plain and not closes else entry, handler)
+    return _handler(handler, answer, metadata, is_plain=run.is_plain)
 
 
 async def _nothing_behind(_conn: Any, _receive: Any, _send: Any) -> None:
     """Stands where other doors have their application: here FasterAPI goes on by itself."""
 
 
-def ungated(handler: Any, run: Run) -> Any:
-    """A public handler whose dependencies our solver runs."""
+def ungated(handler: Any, run: Run, metadata: Mapping[str, Any]) -> Any:
+    """A public handler, whose dependencies our solver runs."""
+    call = run.call
+
+    async def answer(_conn: Any, request: Any, tasks: Any) -> Any:
+        return await call(request, tasks, None)
+
+    return _handler(handler, answer, metadata, is_plain=run.is_plain)
+
+
+def _handler(handler: Any, answer: Answering, metadata: Mapping[str, Any], *, is_plain: bool) -> Any:
+    """What the router keeps: a handler as FasterAPI calls it, and the straight path to the same answer."""
 
     async def entry(request: Request, tasks: BackgroundTasks) -> Any:
-        return await run.call(request, tasks, None)
+        conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
+        raised = conn.pop(RAISED, None)
+        if raised is not None:
+            raise raised
+        return await answer(conn, request, tasks)
 
-    return _named(entry, handler)
-
-
-def _named(entry: Any, handler: Any) -> Any:
     # Not functools.wraps: FasterAPI would read the parameters of what is wrapped.
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(entry, name, getattr(handler, name, None) or getattr(type(handler), name, None))
+    setattr(entry, STRAIGHT, _straight(answer, metadata, is_plain=is_plain))
     return entry
+
+
+def _straight(answer: Answering, metadata: Mapping[str, Any], *, is_plain: bool) -> Any:
+    """From a match to the answer without FasterAPI's solver, which would have nothing to do but to call us.
+
+    What it makes of an answer is FasterAPI's own: model, status, encoding, background tasks. An exception is
+    FasterAPI's to answer, too: the path then says from where to receive, and nothing has been sent.
+    """
+    status = metadata.get("status_code", 200)
+    model = metadata.get("response_model")
+    include, exclude = metadata.get("response_model_include"), metadata.get("response_model_exclude")
+
+    async def straight(conn: Any, path_params: Any, receive: Any, send: Any) -> Any:
+        conn["path_params"] = path_params
+        request = tasks = None
+        if not is_plain:
+            request, tasks = Request(conn, receive), BackgroundTasks()
+        try:
+            value = await answer(conn, request, tasks)
+        except Exception as error:  # noqa: BLE001 - any exception; FasterAPI's own path raises it again
+            conn[RAISED] = error
+            return receive if request is None else _again(request, receive)
+        if model is not None and not hasattr(value, "to_asgi"):
+            value = apply_model(value, model, include, exclude)
+        await send_answer(send, status, value)
+        if tasks is not None and tasks._tasks:  # noqa: SLF001
+            await tasks.run()
+        return None
+
+    return straight
+
+
+def _again(request: Any, receive: Any) -> Any:
+    """From where an exception handler receives the body of a request whose body was read."""
+    if not request._body_read:  # noqa: SLF001
+        return receive
+
+    async def replayed() -> Any:
+        return {"type": "http.request", "body": request.body, "more_body": False}
+
+    return replayed
 
 
 def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: Any) -> Any:
