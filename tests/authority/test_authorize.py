@@ -362,6 +362,17 @@ async def test_a_first_party_client_skips_the_question_and_the_row_is_written(fl
     assert isinstance(await flows.authorize("own", prompt="consent"), NeedsConsent)
 
 
+async def test_what_a_person_took_back_from_a_first_party_client_is_asked_again(flows):
+    await flows.authorize("own")
+    alice = flows.people["alice"].id
+    (kept,) = await flows.authority.consents.of(alice)
+    await flows.authority.consents.withdraw(alice, kept.id, "posts:read", origin=Origin(), now=flows.now)
+    asked = await flows.authorize("own")
+    assert asked.agenda.asked == ScopeSet(["posts:read"])
+    assert asked.agenda.settled == ScopeSet(["users:read"])
+    assert told(await flows.authorize("own", prompt="none"))["error"] == "consent_required"
+
+
 async def test_cve_2023_34246_a_public_client_that_anybody_can_be_asks_each_time(flows):
     await flows.decide(await flows.authorize("native"))
     again = await flows.authorize("native")

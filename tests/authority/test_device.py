@@ -175,6 +175,12 @@ async def test_guesses_that_come_all_at_once_are_counted_all_the_same(flows):
     assert outcomes["BW416"] == 64 - FREE
 
 
+async def test_a_right_code_that_may_give_nothing_is_no_wrong_guess(flows):
+    for _ in range(FREE + 1):
+        device = await flows.begin_device(scope="users:delete")
+        assert await flows.refused(flows.enter(device.user_code)) == ("invalid_scope", "BW405")
+
+
 async def test_a_right_code_wipes_out_no_wrong_ones(flows):
     for _ in range(FREE - 1):
         await flows.refused(flows.enter("BBBB-BBBB"))

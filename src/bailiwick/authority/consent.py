@@ -168,9 +168,11 @@ class Consents:
         if not wanted:
             raise Refused("invalid_scope", "None of the requested scopes may be issued here.", id="BW405")
         lines = [self._question(name, client, before=name in live) for name in wanted]
-        # A first-party client belongs to whoever runs this authority: asking whether the one may
-        # tell the other protects nobody.
-        ask = [again or not (line.before or client.first_party) for line in lines]
+        # A first-party client belongs to whoever runs this authority: asking whether the one may tell the
+        # other protects nobody. But what the person took back is not given again without a word.
+        taken_back = {row.scope for row in rows if row.withdrawn_at is not None}
+        silent = [line.before or (client.first_party and line.scope not in taken_back) for line in lines]
+        ask = [again or not settled for settled in silent]
         return Agenda(
             tuple(line for line, asked in zip(lines, ask, strict=True) if asked),
             tuple(line for line, asked in zip(lines, ask, strict=True) if not asked),

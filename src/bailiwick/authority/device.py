@@ -257,11 +257,11 @@ class DeviceEndpoint:
         await self._attempts.check(names, now)
         # Counted before it is known to be wrong: guesses that come all at once are counted all the same.
         await self._attempts.failed(names, now)
-        code = normalise_user_code(typed)
-        ticket = DeviceTicket(_digest(code), session.subject)
-        consent = await self.question(ticket, session, now=now)
+        ticket = DeviceTicket(_digest(typed), session.subject)
+        if await self._store.device_code_of_user(ticket.user_code, now) is None:
+            raise _unknown()
         await self._attempts.succeeded(names)
-        return consent
+        return await self.question(ticket, session, now=now)
 
     async def question(self, ticket: DeviceTicket, session: LoggedIn, *, now: float) -> DeviceConsent:
         """What the person who holds this ticket has to decide.
