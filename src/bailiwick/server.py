@@ -15,37 +15,51 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
-from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken, Refused
-from bailiwick.scopes import Catalog, Principal, ScopeSet
+from bailiwick.errors import BailiwickError, ConfigurationError, Refused
+from bailiwick.scopes import Catalog
 
 try:
     from starlette.requests import Request
     from starlette.routing import Mount
 
-    from bailiwick.authority import BALANCED, STRICT, Authority, Lifetimes, Settings, Store
+    from bailiwick.authority import BALANCED, STRICT, Authority, Lifetimes, Registration, Settings, Store
     from bailiwick.authority.accounts import Verdict, prepare_password
     from bailiwick.authority.admin import Admin
     from bailiwick.authority.clients import ClientAuthenticator
-    from bailiwick.authority.records import Resource, Revocation, Revoked
+    from bailiwick.authority.keys import Seal
+    from bailiwick.authority.records import Resource
     from bailiwick.authority.request import Presented
     from bailiwick.machine.passwords import Argon2Hasher
+    from bailiwick.machine.sealing import KeyEncryptionKey
     from bailiwick.storage import MemoryStore, open_store
-    from bailiwick.tokens import JWTVerifier
     from bailiwick.web.answers import refuse
     from bailiwick.web.app import WELL_KNOWN, build_app
+
+    from ._server.verifier import OwnVerifier
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"bailiwick.server needs {missing.name}: pip install 'bailiwick[server]'", name=missing.name
     ) from missing
 
-__all__ = ["BALANCED", "STRICT", "Admin", "AuthorizationServer", "Lifetimes", "OwnVerifier", "Resource", "Settings"]
+__all__ = [
+    "BALANCED",
+    "STRICT",
+    "Admin",
+    "AuthorizationServer",
+    "KeyEncryptionKey",
+    "Lifetimes",
+    "OwnVerifier",
+    "Registration",
+    "Resource",
+    "Settings",
+]
 
 log = logging.getLogger("bailiwick.server")
 
@@ -56,10 +70,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 # A store that forgets when the process ends; the name is SQLite's.
 MEMORY: Final = ":memory:"
-
-# Seconds for which a guard in this process relies on what it knows about revocations. Another
-# process that shares the store may have revoked something meanwhile.
-FOLLOWED_FOR: Final = 1.0
 
 
 class Routed(Protocol):
@@ -79,6 +89,8 @@ class AuthorizationServer:
         store: the name of a SQLite file, ":memory:", or a `Store` that is open already.
         settings: lifetimes, resources and rules, for the same issuer; None for the balanced ones.
         audience: the identifier of the API that tokens are for; the issuer's origin if it is empty.
+        seals: encrypt signing keys at rest, the first one those that are new, such as
+            `KeyEncryptionKey.from_file(...)`; none: they lie in the store as they are.
         now: the clock, in seconds since 1970-01-01 UTC.
         token_bytes: the source of randomness: a number of bytes in, that many random bytes out.
 
@@ -99,6 +111,7 @@ class AuthorizationServer:
         store: str | Path | Store = MEMORY,
         settings: Settings | None = None,
         audience: str = "",
+        seals: Sequence[Seal] = (),
         now: Callable[[], float] = time.time,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -111,6 +124,7 @@ class AuthorizationServer:
         self.issuer = issuer
         self.issuer_path = urlsplit(issuer).path
         self._source: str | Path | Store = MemoryStore() if store == MEMORY else store
+        self._seals = tuple(seals)
         self._clock = now
         self._token_bytes = token_bytes
         self._hasher = Argon2Hasher()
@@ -145,7 +159,13 @@ class AuthorizationServer:
         store = await open_store(self._source) if isinstance(self._source, str | Path) else self._source
         try:
             authority = Authority.make(
-                self.catalog, self.settings, store, self._hasher, clock=self._clock, token_bytes=self._token_bytes
+                self.catalog,
+                self.settings,
+                store,
+                self._hasher,
+                clock=self._clock,
+                token_bytes=self._token_bytes,
+                seals=self._seals,
             )
             await authority.prepare()
         except BaseException:
@@ -303,138 +323,3 @@ class _RootMetadata:
             await refuse(Request(conn), unknown)(conn, receive, send)
             return
         await self._server({**conn, "root_path": root}, receive, send)
-
-
-class OwnVerifier:
-    """Verifies the tokens of a server in the same process, and knows what was revoked.
-
-    A revocation that was asked of the server in this process counts at once; one by an operator, or by
-    another process that shares the store, within a second.
-
-    Args:
-        server: whose tokens.
-        audience: the identifier of the API that guards with it.
-
-    Raises:
-        ConfigurationError: the server's settings know no such resource.
-    """
-
-    def __init__(self, server: AuthorizationServer, audience: str) -> None:
-        if server.settings.resource(audience) is None:
-            raise ConfigurationError(f"The server issues no tokens for the audience {audience!r}.", id="BW130")
-        self.issuer = server.issuer
-        self.audience = audience
-        self._server = server
-        self._authority: Authority | None = None
-        self._jwt: JWTVerifier | None = None
-        self._revoked = _Revoked()
-        self._seen = 0
-        self._read_at = float("-inf")
-        self._acts = -1
-
-    async def verify(self, token: str) -> Principal:
-        """Who calls, as the token proves, with the scopes that were not withdrawn since.
-
-        Args:
-            token: the text that was presented, without "Bearer".
-
-        Raises:
-            InvalidToken: it proves nothing, or was revoked.
-            StoreError: the store cannot say what was revoked.
-        """
-        authority = await self._server.open()
-        if authority is not self._authority or self._jwt is None:
-            # First use, or the server was closed and opened again.
-            self._jwt = JWTVerifier(authority.keys, issuer=self.issuer, audience=self.audience, now=authority.clock)
-            self._authority, self._revoked, self._seen = authority, _Revoked(), 0
-            self._read_at = float("-inf")
-        await self._follow(authority)
-        return self._revoked.apply(await self._jwt.verify(token))
-
-    def verify_cached(self, token: str) -> Principal | None:
-        """The remembered answer, at once; None if there is none, or if revocations have to be read first.
-
-        Args:
-            token: the text that was presented, without "Bearer".
-        """
-        authority = self._authority
-        if authority is None or self._jwt is None or not self._is_fresh(authority):
-            return None
-        principal = self._jwt.verify_cached(token)
-        if principal is None:
-            return None
-        try:
-            return self._revoked.apply(principal)
-        except InvalidToken:
-            return None  # `verify` says why
-
-    def _is_fresh(self, authority: Authority) -> bool:
-        return self._acts == self._server.acts and 0 <= authority.clock() - self._read_at < FOLLOWED_FOR
-
-    async def _follow(self, authority: Authority) -> None:
-        if self._is_fresh(authority):
-            return
-        now, acts = authority.clock(), self._server.acts
-        for line in await authority.store.revocations(after=self._seen, now=now):
-            self._revoked.add(line)
-            self._seen = max(self._seen, line.number)
-        self._revoked.forget_before(now)
-        self._read_at, self._acts = now, acts
-
-
-class _Revoked:
-    """Which tokens no longer hold, although they verify."""
-
-    def __init__(self) -> None:
-        self._lines: dict[tuple[Revoked, str, str], Revocation] = {}
-        self._narrowed: dict[str, dict[str, Revocation]] = {}
-
-    def add(self, line: Revocation) -> None:
-        self._lines[line.kind, line.key, line.scope] = line
-        if line.kind is Revoked.SCOPE:
-            self._narrowed.setdefault(line.key, {})[line.scope] = line
-
-    def forget_before(self, now: float) -> None:
-        for key, line in list(self._lines.items()):
-            if line.until <= now:
-                del self._lines[key]
-                if line.kind is Revoked.SCOPE:
-                    del self._narrowed[line.key][line.scope]
-
-    def apply(self, principal: Principal) -> Principal:
-        """The principal with what is left of its scopes.
-
-        Raises:
-            InvalidToken: the token was revoked, or what it hangs on.
-        """
-        if not self._lines:
-            return principal
-        claims = principal.claims
-        issued, token_id, authorization = claims.get("iat", 0), principal.token_id or "", claims.get("authz", "")
-        family = token_id.rpartition(".")[0]
-        for key in (
-            (Revoked.TOKEN, token_id, ""),
-            (Revoked.FAMILY, family, ""),
-            (Revoked.AUTHORIZATION, authorization, ""),
-            (Revoked.SUBJECT, principal.subject, ""),
-            (Revoked.CLIENT, principal.client_id or "", ""),
-        ):
-            line = self._lines.get(key)
-            if line is not None and issued <= line.at:
-                raise InvalidToken("The token was revoked.", detail=f"{line.kind.value} {line.key}", id="BW213")
-        withdrawn = self._narrowed.get(authorization)
-        if not withdrawn:
-            return principal
-        left = [name for name in principal.scopes if name not in withdrawn or issued > withdrawn[name].at]
-        if len(left) == len(principal.scopes):
-            return principal
-        return Principal(
-            principal.subject,
-            ScopeSet(left),
-            client_id=principal.client_id,
-            issuer=principal.issuer,
-            audience=principal.audience,
-            expires_at=principal.expires_at,
-            token_id=principal.token_id,
-            claims=claims,
-        )

@@ -1,0 +1,165 @@
+"""The verifier of an API in the server's own process: signatures by its keys, revocations by its store."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from bailiwick.authority import Authority, Settings
+from bailiwick.authority.records import Revocation, Revoked
+from bailiwick.errors import ConfigurationError, InvalidToken
+from bailiwick.scopes import Principal, ScopeSet
+from bailiwick.tokens import JWTVerifier
+
+__all__ = ["OwnVerifier", "RevokedTokens", "Watched"]
+
+# Seconds for which a guard in this process relies on what it knows about revocations. Another
+# process that shares the store may have revoked something meanwhile.
+FOLLOWED_FOR: Final = 1.0
+
+
+class Watched(Protocol):
+    """What the verifier needs of a server."""
+
+    issuer: str
+    settings: Settings
+    acts: int  # counts the requests that may have revoked something
+
+    async def open(self) -> Authority:
+        """Open the store, if it is not open yet."""
+
+
+class OwnVerifier:
+    """Verifies the tokens of a server in the same process, and knows what was revoked.
+
+    A revocation that was asked of the server in this process counts at once; one by an operator, or by
+    another process that shares the store, within a second.
+
+    Args:
+        server: whose tokens.
+        audience: the identifier of the API that guards with it.
+
+    Raises:
+        ConfigurationError: the server's settings know no such resource.
+    """
+
+    def __init__(self, server: Watched, audience: str) -> None:
+        if server.settings.resource(audience) is None:
+            raise ConfigurationError(f"The server issues no tokens for the audience {audience!r}.", id="BW130")
+        self.issuer = server.issuer
+        self.audience = audience
+        self._server = server
+        self._authority: Authority | None = None
+        self._jwt: JWTVerifier | None = None
+        self._revoked = RevokedTokens()
+        self._seen = 0
+        self._read_at = float("-inf")
+        self._acts = -1
+
+    async def verify(self, token: str) -> Principal:
+        """Who calls, as the token proves, with the scopes that were not withdrawn since.
+
+        Args:
+            token: the text that was presented, without "Bearer".
+
+        Raises:
+            InvalidToken: it proves nothing, or was revoked.
+            StoreError: the store cannot say what was revoked.
+        """
+        authority = await self._server.open()
+        if authority is not self._authority or self._jwt is None:
+            # First use, or the server was closed and opened again.
+            self._jwt = JWTVerifier(authority.keys, issuer=self.issuer, audience=self.audience, now=authority.clock)
+            self._authority, self._revoked, self._seen = authority, RevokedTokens(), 0
+            self._read_at = float("-inf")
+        await self._follow(authority)
+        return self._revoked.apply(await self._jwt.verify(token))
+
+    def verify_cached(self, token: str) -> Principal | None:
+        """The remembered answer, at once; None if there is none, or if revocations have to be read first.
+
+        Args:
+            token: the text that was presented, without "Bearer".
+        """
+        authority = self._authority
+        if authority is None or self._jwt is None or not self._is_fresh(authority):
+            return None
+        principal = self._jwt.verify_cached(token)
+        if principal is None:
+            return None
+        try:
+            return self._revoked.apply(principal)
+        except InvalidToken:
+            return None  # `verify` says why
+
+    def _is_fresh(self, authority: Authority) -> bool:
+        return self._acts == self._server.acts and 0 <= authority.clock() - self._read_at < FOLLOWED_FOR
+
+    async def _follow(self, authority: Authority) -> None:
+        if self._is_fresh(authority):
+            return
+        now, acts = authority.clock(), self._server.acts
+        for line in await authority.store.revocations(after=self._seen, now=now):
+            self._revoked.add(line)
+            self._seen = max(self._seen, line.number)
+        self._revoked.forget_before(now)
+        self._read_at, self._acts = now, acts
+
+
+class RevokedTokens:
+    """Which tokens no longer hold, although they verify."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[Revoked, str, str], Revocation] = {}
+        self._narrowed: dict[str, dict[str, Revocation]] = {}
+
+    def add(self, line: Revocation) -> None:
+        """Take in a line of the feed."""
+        self._lines[line.kind, line.key, line.scope] = line
+        if line.kind is Revoked.SCOPE:
+            self._narrowed.setdefault(line.key, {})[line.scope] = line
+
+    def forget_before(self, now: float) -> None:
+        """Drop the lines whose last token has expired."""
+        for key, line in list(self._lines.items()):
+            if line.until <= now:
+                del self._lines[key]
+                if line.kind is Revoked.SCOPE:
+                    del self._narrowed[line.key][line.scope]
+
+    def apply(self, principal: Principal) -> Principal:
+        """The principal with what is left of its scopes.
+
+        Raises:
+            InvalidToken: the token was revoked, or what it hangs on.
+        """
+        if not self._lines:
+            return principal
+        claims = principal.claims
+        issued, token_id, authorization = claims.get("iat", 0), principal.token_id or "", claims.get("authz", "")
+        family = token_id.rpartition(".")[0]
+        for key in (
+            (Revoked.TOKEN, token_id, ""),
+            (Revoked.FAMILY, family, ""),
+            (Revoked.AUTHORIZATION, authorization, ""),
+            (Revoked.SUBJECT, principal.subject, ""),
+            (Revoked.CLIENT, principal.client_id or "", ""),
+        ):
+            line = self._lines.get(key)
+            if line is not None and issued <= line.at:
+                raise InvalidToken("The token was revoked.", detail=f"{line.kind.value} {line.key}", id="BW213")
+        withdrawn = self._narrowed.get(authorization)
+        if not withdrawn:
+            return principal
+        left = [name for name in principal.scopes if name not in withdrawn or issued > withdrawn[name].at]
+        if len(left) == len(principal.scopes):
+            return principal
+        return Principal(
+            principal.subject,
+            ScopeSet(left),
+            client_id=principal.client_id,
+            issuer=principal.issuer,
+            audience=principal.audience,
+            expires_at=principal.expires_at,
+            token_id=principal.token_id,
+            claims=claims,
+        )
