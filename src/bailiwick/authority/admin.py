@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from bailiwick.errors import ConfigurationError
+from bailiwick.errors import ConfigurationError, InvalidToken
 from bailiwick.scopes import Catalog, ScopeSet
-from bailiwick.tokens import opaque
+from bailiwick.tokens import jws, opaque
 
 from .accounts import MAX_PASSWORD, PasswordHasher, prepare_password
 from .assertion import client_keys
@@ -28,6 +28,7 @@ from .records import (
     ClientAuth,
     ConsentedScope,
     Event,
+    Family,
     GrantType,
     Origin,
     Revocation,
@@ -144,12 +145,40 @@ class Admin:
                 return replace(found, scopes=held, version=found.version + 1)
         raise _contended(f"the role {name!r}")
 
+    async def add_role(self, name: str, scopes: Iterable[str]) -> RoleRecord:
+        """Make a role that did not exist.
+
+        Raises:
+            ConfigurationError: there is one of that name (BW106), an unknown scope, or none.
+        """
+        if await self._role(name) is not None:
+            raise ConfigurationError(f"There is a role {name!r} already.", id="BW106")
+        return await self.set_role(name, scopes)
+
+    async def role(self, name: str) -> RoleRecord:
+        """The role of that name.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        found = await self._role(name)
+        if found is None:
+            raise _no_role(name, [role.name for role in await self._store.roles()])
+        return found
+
     async def drop_role(self, name: str) -> None:
         """Delete a role and take it from everybody.
 
         Raises:
-            ConfigurationError: there is none of that name.
+            ConfigurationError: there is none of that name, or the catalog declares it, whose roles every start
+                makes anew.
         """
+        if name in self._catalog.roles:
+            raise ConfigurationError(
+                f"The catalog declares the role {name!r}, so the next start would make it again; "
+                "remove it from the catalog first, or take away its scopes.",
+                id="BW130",
+            )
         if not await self._store.drop_role(name, self._event("role.dropped", object=name)):
             raise ConfigurationError(f"There is no role {name!r}.", id="BW130")
 
@@ -222,6 +251,45 @@ class Admin:
         return await self._change_account(
             name, "account.role_taken", lambda a: replace(a, roles=a.roles - {role}), detail=role
         )
+
+    async def give(self, name: str, *, roles: Iterable[str] = (), scopes: Iterable[str] = ()) -> Account:
+        """Give a person roles and direct scopes, all in one act.
+
+        Raises:
+            ConfigurationError: there is no such person, role or scope, or nothing was named.
+        """
+        known, given = await self._known_roles(roles), self._known(scopes, f"The person {name!r}")
+        if not known and not given:
+            raise ConfigurationError("Name at least one role or scope.", id="BW130")
+        return await self._change_account(
+            name,
+            "account.given",
+            lambda a: replace(a, roles=a.roles | known, grants=ScopeSet([*a.grants, *given])),
+            detail=_words(known, given),
+        )
+
+    async def take(self, name: str, *, roles: Iterable[str] = (), scopes: Iterable[str] = ()) -> Account:
+        """Take roles and direct scopes from a person, all in one act; at the latest their next refresh notices.
+
+        Raises:
+            ConfigurationError: there is no such person, nothing was named, or they have something of it not.
+        """
+        gone, taken = frozenset(roles), ScopeSet(scopes)
+        if not gone and not taken:
+            raise ConfigurationError("Name at least one role or scope.", id="BW130")
+
+        def without(was: Account) -> Account:
+            # Silence would let a misspelt name look as if the right were gone.
+            if missing := sorted(gone - was.roles):
+                raise ConfigurationError(f"{name!r} does not have the role {missing[0]!r}.", id="BW130")
+            if absent := [scope for scope in taken if scope not in was.grants]:
+                raise ConfigurationError(
+                    f"{name!r} was not given the scope {absent[0]!r} directly; it may come from a role.", id="BW130"
+                )
+            left = ScopeSet([scope for scope in was.grants if scope not in taken])
+            return replace(was, roles=was.roles - gone, grants=left)
+
+        return await self._change_account(name, "account.taken", without, detail=_words(gone, taken))
 
     async def give_scopes(self, name: str, scopes: Iterable[str]) -> Account:
         """Give a person scopes directly."""
@@ -362,6 +430,18 @@ class Admin:
             id, "client.scopes_set", lambda c: replace(c, ceiling=ceiling), detail=str(ceiling)
         )
 
+    async def set_client_redirects(self, id: str, redirects: Iterable[str]) -> Client:
+        """Set a client's redirect URIs; those that are not named end at once."""
+        uris = tuple(dict.fromkeys(redirects))
+        return await self._change_client(
+            id, "client.redirects_set", lambda c: replace(c, redirects=uris), detail=" ".join(uris)
+        )
+
+    async def revoke_client_tokens(self, id: str) -> int:
+        """End everything that a client holds, for whomever; the number of refresh families that ended."""
+        client = await self.client(id)
+        return await self._revoke(Revoked.CLIENT, client.id, client=client.id)
+
     async def disable_client(self, id: str) -> Client:
         """Let a client do nothing any more."""
         now = self._clock()
@@ -414,6 +494,43 @@ class Admin:
         return await self._store.consent(
             replace(found, id=mint_authorization(self._token_bytes), rows=rows), event, by="operator"
         )
+
+    async def families(self, *, person: str | None = None, client: str | None = None) -> Sequence[Family]:
+        """Living refresh families: of one person (by name), of one client, or all."""
+        subject = (await self.account(person)).id if person is not None else None
+        return await self._store.families(subject=subject, client=client)
+
+    async def revoke_presented(self, token: str) -> tuple[Revoked, str, int]:
+        """Revoke a token that was found somewhere, by the token itself.
+
+        A refresh token takes its family with it. Of an access token only the `jti` is read: whether it was
+        ever good does not matter to somebody who wants it gone.
+
+        Args:
+            token: as it was found.
+
+        Returns:
+            What was revoked, its id, and how many families or tokens ended; 0 if they had ended before.
+
+        Raises:
+            ConfigurationError: it is no token of this authority. The text is not repeated.
+        """
+        if opaque.is_well_formed(token):
+            found = await self._store.refresh_token(opaque.digest(token))
+            if found is None:
+                raise ConfigurationError("This refresh token is unknown here.", id="BW130")
+            family = found[1].id
+            return Revoked.FAMILY, family, await self.revoke_family(family)
+        try:
+            claims = jws.read_claims(jws.read(token).payload)
+        except InvalidToken as bad:
+            raise ConfigurationError(
+                "This is no token: it is neither a refresh nor an access token.", id="BW130"
+            ) from bad
+        token_id = claims.get("jti")
+        if claims.get("iss") != self._settings.issuer or not isinstance(token_id, str) or not token_id:
+            raise ConfigurationError("This token was issued by somebody else, or has no id.", id="BW130")
+        return Revoked.TOKEN, token_id, await self.revoke_token(token_id)
 
     async def revoke_family(self, family: str) -> int:
         """End one refresh family; 0 if it is unknown or had ended."""
@@ -511,9 +628,7 @@ class Admin:
         named = frozenset(roles)
         known = {role.name for role in await self._store.roles()}
         if unknown := sorted(named - known):
-            raise ConfigurationError(
-                f"There is no role {unknown[0]!r}. Known are: {', '.join(sorted(known)) or 'none'}.", id="BW130"
-            )
+            raise _no_role(unknown[0], known)
         return named
 
     async def _hash(self, password: str) -> str:
@@ -636,6 +751,16 @@ def _inconsistent(client: str, why: str) -> ConfigurationError:
 
 def _contended(what: str) -> ConfigurationError:
     return ConfigurationError(f"Somebody else keeps changing {what}; nothing was changed.", id="BW130")
+
+
+def _no_role(name: str, known: Iterable[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"There is no role {name!r}. Known are: {', '.join(sorted(known)) or 'none'}.", id="BW130"
+    )
+
+
+def _words(roles: Iterable[str], scopes: ScopeSet) -> str:
+    return ", ".join(part for part in (f"roles: {' '.join(sorted(roles))}" if roles else "", str(scopes)) if part)
 
 
 def _counted(record: _Record) -> _Record:

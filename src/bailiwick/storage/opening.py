@@ -10,7 +10,7 @@ from bailiwick.errors import ConfigurationError
 
 from .memory import MemoryStore
 
-__all__ = ["open_store"]
+__all__ = ["file_of", "open_store"]
 
 MEMORY = ":memory:"
 
@@ -31,13 +31,27 @@ async def open_store(where: str | Path) -> Store:
     # Imported here, so that a store in memory needs no database library.
     from .sqlite import SQLiteStore
 
+    return await SQLiteStore.open(file_of(where))
+
+
+def file_of(where: str | Path) -> Path:
+    """The SQLite file that a name or a URL means.
+
+    Args:
+        where: as for `open_store`, but ":memory:".
+
+    Raises:
+        ConfigurationError: another kind of URL, or no file at all.
+    """
     if isinstance(where, Path):
-        return await SQLiteStore.open(where)
-    scheme, separator, rest = where.partition("://")  # noqa: ASYNC240 - a str by now, not a path
+        return where
+    scheme, separator, rest = where.partition("://")
     if separator:
         if scheme != "sqlite" or not rest.startswith("/") or rest == "/":
             raise ConfigurationError(
                 f"The store {scheme}:// is not known; give a file name, sqlite:///file or :memory:.", id="BW100"
             )
         where = unquote(rest[1:])
-    return await SQLiteStore.open(where)
+    if where in ("", MEMORY):
+        raise ConfigurationError("A store in memory ends with its process; name a file.", id="BW100")
+    return Path(where)

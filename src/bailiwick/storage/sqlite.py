@@ -20,7 +20,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar, cast
 from urllib.parse import quote
@@ -34,7 +34,7 @@ from bailiwick.errors import StoreError
 from .migrations import HEAD, REVISIONS, VERSION_TABLE
 from .sql import SQLStore
 
-__all__ = ["SQLiteStore"]
+__all__ = ["SQLiteStore", "copy_to", "explained", "version_of"]
 
 _T = TypeVar("_T")
 
@@ -92,7 +92,7 @@ class SQLiteStore(SQLStore):
     def _read_now(self, work: Callable[[Connection], _T]) -> _T:
         if self._closed:
             raise _gone(self.path)
-        with _explained(self.path), self._engine.connect() as db:
+        with explained(self.path), self._engine.connect() as db:
             # One snapshot for all that the function looks at; the pool ends it when the connection comes back.
             _raw(db).execute("BEGIN")
             return work(db)
@@ -253,9 +253,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _prepare(path: Path) -> Path:
     """Look at a file without touching it; then make it, or bring it up to date, or see that it can be written."""
     path = path.absolute()
-    with _explained(path, opening=True):
+    with explained(path, opening=True):
         _check_place(path)
-        version = _version_of(path)
+        version = version_of(path)
         if version is not None and version not in REVISIONS:
             raise StoreError(
                 f"The database {path} was written by a newer version of Bailiwick (its version is {version[:40]!a}, "
@@ -281,7 +281,7 @@ def _check_place(path: Path) -> None:
         raise StoreError(f"The database {path} is read-only; make it writable, or choose another file.", id="BW502")
 
 
-def _version_of(path: Path) -> str | None:
+def version_of(path: Path) -> str | None:
     """The version of a file, read without writing a byte; None for a file that is new or empty."""
     if not path.exists() or path.stat().st_size == 0:
         return None
@@ -297,6 +297,34 @@ def _version_of(path: Path) -> str | None:
         return str(row[0]) if row else None
     finally:
         db.close()
+
+
+def copy_to(path: Path, copy: Path) -> None:
+    """Copy a database while others use it: one moment of it, whole, in a file for this user's eyes only.
+
+    Args:
+        path: the database.
+        copy: a file that does not exist.
+
+    Raises:
+        StoreError: one of the two cannot be read or made (BW502); no half copy is left behind.
+    """
+    with explained(copy, opening=True):
+        # It holds private keys and digests, and must not replace an older copy.
+        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        with (
+            explained(path, opening=True),
+            closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as source,
+            explained(copy, opening=True),
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+            # A lone file: whoever restores it has no write-ahead log to forget.
+            target.execute("PRAGMA journal_mode = DELETE")
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
 
 
 def _write_something(path: Path) -> None:
@@ -362,7 +390,16 @@ _REASONS: Final = (
 
 
 @contextmanager
-def _explained(path: Path, *, opening: bool = False) -> Iterator[None]:
+def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
+    """Turn the driver's errors into ones that say what is wrong with the file, and what to do.
+
+    Args:
+        path: the file.
+        opening: nobody is being served yet, so the description may name the file.
+
+    Raises:
+        StoreError: whatever went wrong (BW502).
+    """
     try:
         yield
     except (DBAPIError, sqlite3.Error, OSError) as bad:
