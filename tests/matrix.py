@@ -306,10 +306,12 @@ def main() -> int:
         rows = {one: oldest for one, oldest in rows.items() if one in only}
     if options.fresh and options.venvs.exists():
         shutil.rmtree(options.venvs)
-    for one in (one for _, ids, _ in NOT_BEFORE for one in ids):  # pytest takes a name that no longer exists in silence
-        file, name = one.split("::")
+    for test in (
+        test for _, ids, _ in NOT_BEFORE for test in ids
+    ):  # pytest takes a name that no longer exists in silence
+        file, name = test.split("::")
         if f"def {name.partition('[')[0]}(" not in (ROOT / file).read_text():
-            asked.error(f"NOT_BEFORE names {one}, which is no test")
+            asked.error(f"NOT_BEFORE names {test}, which is no test")
     options.venvs.mkdir(parents=True, exist_ok=True)
     folder = options.venvs.resolve()
 
