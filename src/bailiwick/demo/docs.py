@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, HTTPException
 from fastapi.openapi.docs import get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
@@ -33,7 +33,7 @@ def add_docs(api: FastAPI, guard: Guard, client: str) -> None:
         client: the public client that the Authorize button logs in through; it has no secret, so none is asked for.
     """
     from_here = find_spec(PACKAGE) is not None
-    local = {
+    local: dict[str, Any] = {
         "swagger_js_url": "/docs/files/swagger-ui-bundle.js",
         "swagger_css_url": "/docs/files/swagger-ui.css",
         "swagger_favicon_url": "/docs/files/favicon.png",
