@@ -88,7 +88,7 @@ class Guard(asgi.Guard):
         """
         return self._decorator(Access.OPTIONAL, as_requirement(scopes, self.catalog, where="optional()"))
 
-    def public(self, reason: str) -> Any:
+    def public(self, reason: str) -> "_PublicMark":
         """State that an endpoint is open to everyone; also for `default=` and `mounts=` of `protect`.
 
         Args:

@@ -334,7 +334,7 @@ def _is_built_over(app: Any, handler: Any) -> bool:
 
 
 async def _no_response(_request: Any) -> Any:
-    raise NotImplementedError
+    """A handler, to look at what FastAPI builds over one."""
 
 
 def _limits() -> frozenset[type]:
