@@ -90,7 +90,6 @@ FOREIGN = {
 # Ids whose refusals come with a later part of the work; each with the part. It must not be in use yet.
 RESERVED: dict[str, str] = {
     "BW214": "introspection at another server",
-    "BW505": "the revocation feed",
 }
 
 # -- reading the source --------------------------------------------------------------------

@@ -73,8 +73,9 @@ class JWTVerifier:
         cache_seconds: how long an answer is remembered at most, which is also how long a key that was
             withdrawn lives on.
         now: the clock, in seconds since 1970-01-01 UTC.
-        checks: called with the Principal on every presentation; each raises `InvalidToken` to refuse, as for a
-            revoked token. They must be quick and must not block.
+        checks: called with the Principal on every presentation, in order; each raises `InvalidToken` to refuse, as
+            for a revoked token, returns a Principal to put it in the place of this one, as for one with fewer
+            scopes, or returns None to leave it as it is. They must be quick and must not block.
 
     Raises:
         ConfigurationError: a setting is empty, of the wrong type or out of range.
@@ -97,7 +98,7 @@ class JWTVerifier:
         cache_size: int = 1024,
         cache_seconds: float = 60.0,
         now: Callable[[], float] = time.time,
-        checks: Sequence[Callable[[Principal], None]] = (),
+        checks: Sequence[Callable[[Principal], Principal | None]] = (),
     ) -> None:
         # A secret in place of a keyring is a likely slip, and text has a `find` too.
         given: object = keys
@@ -149,10 +150,10 @@ class JWTVerifier:
             raise InvalidToken(FORGED, id="BW203")
         now = self._now()
         principal = self._rules.read(read_claims(envelope.payload), now)
-        for check in self._checks:
-            check(principal)
+        checked = self._check(principal)
+        # As the token has it: what a check takes away today it may give back with its next answer.
         self._remember(token, principal, now)
-        return principal
+        return checked
 
     def verify_cached(self, token: str) -> Principal | None:
         """The remembered answer, at once and without waiting; None if there is none, and then `verify` has to tell.
@@ -175,8 +176,7 @@ class JWTVerifier:
             return None
         if self._checks:
             try:
-                for check in self._checks:
-                    check(principal)
+                principal = self._check(principal)
             except BailiwickError:
                 return None  # `verify` says why
         try:  # noqa: SIM105 - contextlib.suppress would cost a third of the whole call
@@ -190,6 +190,13 @@ class JWTVerifier:
         with self._lock:
             self._remembered.clear()
             self._forged.clear()
+
+    def _check(self, principal: Principal) -> Principal:
+        for check in self._checks:
+            checked = check(principal)
+            if checked is not None:
+                principal = checked
+        return principal
 
     async def _is_signed(self, envelope: Envelope) -> bool:
         alg = envelope.alg
