@@ -280,3 +280,26 @@ async def test_a_ticket_survives_being_sealed(flows):
     device = await flows.begin_device()
     ticket = (await flows.enter(device.user_code)).ticket
     assert DeviceTicket.from_dict(ticket.to_dict()) == ticket
+
+
+async def test_a_device_code_for_one_resource_gives_no_token_for_another(flows):
+    device = await flows.begin_device(scope="users:read")
+    await flows.settle(await flows.enter(device.user_code))
+    assert await flows.refused(flows.poll(device, resource=flows.files)) == ("invalid_target", "BW410")
+
+
+@pytest.mark.parametrize("code", ["x", "bwc_" + "A" * 43, "bwd_" + "A" * 42, "bwd_" + "A" * 44])
+async def test_what_is_no_device_code_is_unknown(flows, code):
+    form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": code, "client_id": "tv"}
+    assert await flows.refused(flows.ask(**form)) == ("invalid_grant", "BW402")
+
+
+async def test_how_much_is_remembered_of_guesses_is_bounded(monkeypatch):
+    monkeypatch.setattr("bailiwick.authority.attempts.REMEMBERED", 10)
+    attempts = CountedAttempts(free=1)
+    for number in range(100):
+        await attempts.failed([str(number)], 0.0)
+    assert len(vars(attempts)["_wrong"]) == 10
+    with pytest.raises(Refused):
+        await attempts.check(["99"], 0.0)
+    await attempts.check(["0"], 0.0)
