@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import Request
@@ -19,6 +22,7 @@ from bailiwick.authority import (
 )
 from bailiwick.authority.feed import FEED_TYPE
 from bailiwick.authority.records import Origin
+from bailiwick.authority.request import Certificate
 from bailiwick.errors import Refused
 
 from .answers import NO_STORE, answer
@@ -39,49 +43,82 @@ WAITING: Final = 200
 # Numbers of the feed have fewer digits, here and in a database.
 MAX_DIGITS: Final = 18
 
+# RFC 9440 section 2.1: the client's certificate as a structured field, DER in base64 between colons.
+CLIENT_CERT: Final = "client-cert"
+MAX_CERTIFICATE: Final = 16_384
+
+CertificateReader = Callable[[bytes], Certificate]
+
 
 class Endpoints:
     """What the authority answers over HTTP.
 
     Args:
         authority: decides.
+        read_certificate: reads a client's certificate from its DER.
     """
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, read_certificate: CertificateReader) -> None:
         self._authority = authority
+        self._read_certificate = read_certificate
         self._waiting = 0
 
     async def token(self, request: Request) -> Response:
         """`POST /token` (RFC 6749 section 3.2)."""
         form = await read_form(request)
-        asked = TokenRequest.read(form, authorization=_authorization(request), origin=origin_of(request))
+        asked = TokenRequest.read(
+            form,
+            authorization=_authorization(request),
+            origin=origin_of(request),
+            certificate=self._certificate(request),
+        )
         tokens = await self._authority.token.answer(asked, now=self._authority.clock())
         return answer(tokens.as_json())
 
     async def revoke(self, request: Request) -> Response:
         """`POST /revoke` (RFC 7009): an empty 200, whatever the token was."""
         form = await read_form(request)
-        asked = RevocationRequest.read(form, authorization=_authorization(request), origin=origin_of(request))
+        asked = RevocationRequest.read(
+            form,
+            authorization=_authorization(request),
+            origin=origin_of(request),
+            certificate=self._certificate(request),
+        )
         await self._authority.revocation.answer(asked, now=self._authority.clock())
         return answer({})
 
     async def introspect(self, request: Request) -> Response:
         """`POST /introspect` (RFC 7662)."""
         form = await read_form(request)
-        asked = IntrospectionRequest.read(form, authorization=_authorization(request), origin=origin_of(request))
+        asked = IntrospectionRequest.read(
+            form,
+            authorization=_authorization(request),
+            origin=origin_of(request),
+            certificate=self._certificate(request),
+        )
         return answer(await self._authority.introspection.answer(asked, now=self._authority.clock()))
 
     async def device_authorization(self, request: Request) -> Response:
         """`POST /device_authorization` (RFC 8628 section 3.1)."""
         form = await read_form(request)
-        asked = DeviceRequest.read(form, authorization=_authorization(request), origin=origin_of(request))
+        asked = DeviceRequest.read(
+            form,
+            authorization=_authorization(request),
+            origin=origin_of(request),
+            certificate=self._certificate(request),
+        )
         begun = await self._authority.device.answer(asked, now=self._authority.clock())
         return answer(begun.as_json())
 
     async def push(self, request: Request) -> Response:
         """`POST /par` (RFC 9126 section 2)."""
         form = await read_form(request)
-        asked = PushingRequest.read(form, authorization=_authorization(request), origin=origin_of(request))
+        asked = PushingRequest.read(
+            form,
+            authorization=_authorization(request),
+            origin=origin_of(request),
+            certificate=self._certificate(request),
+        )
         pushed = await self._authority.pushed.answer(asked, now=self._authority.clock())
         return answer(pushed.as_json(), 201)
 
@@ -103,6 +140,24 @@ class Endpoints:
             return answer(changed.as_json())
         return answer((await endpoint.look(client, asked)).as_json())
 
+    def _certificate(self, request: Request) -> Certificate | None:
+        """The client's certificate, where the settings say that a proxy in front tells the truth about it.
+
+        Anybody could send the header; such a proxy takes away what clients send (RFC 9440 section 4).
+        """
+        sent = request.headers.getlist(CLIENT_CERT)
+        if not sent or not self._authority.settings.client_certificates:
+            return None
+        field = sent[0].strip(" \t")
+        unreadable = Refused("invalid_client", "The client's certificate cannot be read.", status=401, id="BW401")
+        if len(sent) > 1 or len(field) > MAX_CERTIFICATE or len(field) < 2 or field[0] + field[-1] != "::":
+            raise unreadable
+        try:
+            der = base64.b64decode(field[1:-1], validate=True)
+        except (binascii.Error, ValueError) as bad:
+            raise unreadable from bad
+        return self._read_certificate(der)
+
     @staticmethod
     def _registration(request: Request, body: bytes | None) -> RegistrationRequest:
         return RegistrationRequest.read(body, authorization=_authorization(request), origin=origin_of(request))
@@ -117,21 +172,22 @@ class Endpoints:
         known = request.headers.get("if-none-match")
         feed, clock = self._authority.feed, self._authority.clock
         headers = {"cache-control": "no-cache"}
-        if known is not None and await self._knows_it_all(known, after, wait):
+        if known is not None and await self._knows_it_all(request, known, after, wait):
             return Response(status_code=304, headers={**headers, "etag": known})
         document = await feed.document(after, clock())
         headers |= {"etag": document.etag, "content-type": f"application/{FEED_TYPE}"}
         return Response(document.token, headers=headers)
 
-    async def _knows_it_all(self, known: str, after: int, wait: int) -> bool:
-        """Whether a follower knows it all, even after this many seconds."""
+    async def _knows_it_all(self, request: Request, known: str, after: int, wait: int) -> bool:
+        """Whether a follower knows it all, even after this many seconds; or is gone meanwhile."""
         feed, clock = self._authority.feed, self._authority.clock
         end = asyncio.get_running_loop().time() + (wait if self._waiting < WAITING else 0)
         self._waiting += 1
         try:
             while await feed.etag(after, clock()) == known:
                 left = end - asyncio.get_running_loop().time()
-                if left <= 0:
+                # One that went away would otherwise keep a place, and the server from ending, until its time is over.
+                if left <= 0 or await request.is_disconnected():
                     return True
                 await asyncio.sleep(min(LOOK_EVERY, left))
         finally:
