@@ -36,6 +36,7 @@ try:
     from bailiwick.authority.keys import Seal
     from bailiwick.authority.records import Resource
     from bailiwick.authority.request import Presented
+    from bailiwick.machine.certificates import read_certificate
     from bailiwick.machine.passwords import Argon2Hasher
     from bailiwick.machine.sealing import KeyEncryptionKey
     from bailiwick.storage import MemoryStore, open_store
@@ -150,7 +151,13 @@ class AuthorizationServer:
                 if self._authority is None:
                     authority = await self._make()
                     page_key = await authority.store.secret("pages", self._token_bytes(32))
-                    self._app = build_app(authority, self.issuer_path, page_key=page_key, token_bytes=self._token_bytes)
+                    self._app = build_app(
+                        authority,
+                        self.issuer_path,
+                        page_key=page_key,
+                        token_bytes=self._token_bytes,
+                        read_certificate=read_certificate,
+                    )
                     self._authority = authority
         return self._authority
 

@@ -543,3 +543,13 @@ async def test_guessing_user_codes_is_slowed_down(visitor):
     page = await visitor.post("/device", {**fields(await visitor.get("/device")), "code": "BCDF-GHJK"})
     assert page.status_code == 429
     assert int(page.headers["retry-after"]) > 0
+
+
+async def test_another_sites_scripts_read_no_page(site, visitor):
+    origin = {"origin": "https://evil.example"}
+    for page in (await visitor.get("/authorize", params=site.asked(), headers=origin), await visitor.consent_page()):
+        assert not [name for name in page.headers if name.startswith("access-control-")]
+    asked = {**origin, "access-control-request-method": "POST"}
+    preflight = await visitor.http.request("OPTIONS", "/auth/authorize", headers=asked)
+    assert preflight.status_code == 405
+    assert not [name for name in preflight.headers if name.startswith("access-control-")]

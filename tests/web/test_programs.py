@@ -1,11 +1,18 @@
 """What programs ask over HTTP besides tokens: devices, pushed requests, registration, the feed of revocations."""
 
 import asyncio
+import base64
+import datetime as dt
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from bailiwick.authority import Registration
+from bailiwick.authority.records import Client, ClientAuth, Event, GrantType
 from bailiwick.scopes import ScopeSet
 from bailiwick.tokens.jws import read, read_claims
 
@@ -153,3 +160,67 @@ async def test_the_metadata_names_only_what_answers(site, visitor):
         got, posted = await visitor.http.get(place), await visitor.http.post(place, data={"a": "b"})
         assert {got.status_code, posted.status_code} != {404}, name
         assert 405 not in {got.status_code} & {posted.status_code}, name
+
+
+# -- certificates ------------------------------------------------------------------------------
+
+
+def certificate(name):
+    """A self-signed certificate for a name, as DER."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    begin = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(begin)
+        .not_valid_after(begin + dt.timedelta(days=9999))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(Encoding.DER)
+
+
+def as_header(der):
+    return {"client-cert": f":{base64.b64encode(der).decode()}:"}
+
+
+JOB = {"grant_type": "client_credentials", "client_id": "job"}
+
+
+async def add_job(site):
+    store = (await site.server.open()).store
+    grants = frozenset({GrantType.CLIENT_CREDENTIALS})
+    job = Client("job", "Job", ClientAuth.TLS, grants, ScopeSet(["notes:read"]), 0.0, tls="san_dns=job.example")
+    assert await store.add(job, Event(0.0, "client.created", "tester"))
+
+
+async def test_a_client_shows_the_certificate_that_the_proxy_in_front_has_verified(open_site):
+    async with open_site(client_certificates=True) as site:
+        await add_job(site)
+        http = site.visitor().http
+        good = as_header(certificate("job.example"))
+        assert (await http.post("/auth/token", data=JOB, headers=good)).json()["scope"] == "notes:read"
+        both = [*good.items(), *as_header(certificate("other.example")).items()]
+        wrong = [
+            {},
+            as_header(certificate("other.example")),
+            as_header(b"no certificate"),
+            {"client-cert": "job.example"},
+            {"client-cert": ":"},
+            {"client-cert": ":!:"},
+            both,
+        ]
+        for headers in wrong:
+            refused = await http.post("/auth/token", data=JOB, headers=headers)
+            assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client"), headers
+
+
+async def test_without_such_a_proxy_the_header_is_anybodys_and_counts_for_nothing(site, visitor):
+    await add_job(site)
+    good = as_header(certificate("job.example"))
+    refused = await visitor.http.post("/auth/token", data=JOB, headers=good)
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")

@@ -184,7 +184,8 @@ class Settings:
         signing_algorithm: of access tokens: ES256, RS256, EdDSA, or HS256 where one process issues and verifies.
         issue_wildcards: put wildcards into tokens instead of what they stand for (scope rule 8).
         require_pushed: refuse authorization requests that were not pushed (RFC 9126 section 5).
-        client_certificates: a proxy in front verifies clients' certificates and is trusted to say so (RFC 8705).
+        client_certificates: a proxy in front verifies clients' certificates and is trusted to say so (RFC 8705), in
+            the header `Client-Cert` of RFC 9440, which it takes away from whatever clients send.
         registration: who may register clients; None: nobody.
         password_min_length: characters that a new password must have (NIST SP 800-63B section 5.1.1.2 says 8).
 

@@ -17,7 +17,7 @@ from bailiwick.errors import BailiwickError, Refused
 
 from .answers import fault, refuse, unexpected
 from .assets import Assets
-from .endpoints import Endpoints
+from .endpoints import CertificateReader, Endpoints
 from .pages import Pages
 from .people import People
 from .seal import Seal
@@ -33,7 +33,12 @@ WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 
 
 def build_app(
-    authority: Authority, issuer_path: str, *, page_key: bytes, token_bytes: Callable[[int], bytes]
+    authority: Authority,
+    issuer_path: str,
+    *,
+    page_key: bytes,
+    token_bytes: Callable[[int], bytes],
+    read_certificate: CertificateReader,
 ) -> Starlette:
     """The ASGI application of an authority, its paths relative to the issuer.
 
@@ -42,6 +47,7 @@ def build_app(
         issuer_path: the path of the issuer, "" if it has none.
         page_key: 256 bits that only this authority knows; what travels through browsers is sealed with it.
         token_bytes: the source of randomness.
+        read_certificate: reads a client's certificate from its DER.
     """
     issuer = authority.settings.issuer
     assets = Assets(f"{issuer_path}/static")
@@ -52,7 +58,7 @@ def build_app(
         https=urlsplit(issuer).scheme == "https",
         token_bytes=token_bytes,
     )
-    at = Endpoints(authority)
+    at = Endpoints(authority, read_certificate)
     people = People(authority, pages, sessions, Seal(page_key), issuer_path)
     routes = [
         # what people see
