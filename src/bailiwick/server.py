@@ -149,16 +149,7 @@ class AuthorizationServer:
         if self._authority is None:
             async with self._opening:
                 if self._authority is None:
-                    authority = await self._make()
-                    page_key = await authority.store.secret("pages", self._token_bytes(32))
-                    self._app = build_app(
-                        authority,
-                        self.issuer_path,
-                        page_key=page_key,
-                        token_bytes=self._token_bytes,
-                        read_certificate=read_certificate,
-                    )
-                    self._authority = authority
+                    self._authority = await self._make()
         return self._authority
 
     async def _make(self) -> Authority:
@@ -175,6 +166,13 @@ class AuthorizationServer:
                 seals=self._seals,
             )
             await authority.prepare()
+            self._app = build_app(
+                authority,
+                self.issuer_path,
+                page_key=await store.secret("pages", self._token_bytes(32)),
+                token_bytes=self._token_bytes,
+                read_certificate=read_certificate,
+            )
         except BaseException:
             if owned:
                 await store.close()

@@ -147,6 +147,12 @@ async def site():
 
 
 @pytest.fixture
+def make_site():
+    """A site around a server of the test's own."""
+    return Site
+
+
+@pytest.fixture
 def open_site():
     return opened
 

@@ -5,7 +5,9 @@ import re
 
 import pytest
 
+from bailiwick import Catalog, Role, Scope
 from bailiwick.errors import Refused
+from bailiwick.server import AuthorizationServer
 from bailiwick.tokens import opaque
 from bailiwick.web.seal import Seal
 
@@ -553,3 +555,25 @@ async def test_another_sites_scripts_read_no_page(site, visitor):
     preflight = await visitor.http.request("OPTIONS", "/auth/authorize", headers=asked)
     assert preflight.status_code == 405
     assert not [name for name in preflight.headers if name.startswith("access-control-")]
+
+
+async def test_a_hundred_scopes_can_be_asked_for_and_ticked_on_one_page(make_site):
+    names = [f"area{number:03}:read" for number in range(150)]
+    catalog = Catalog([Scope(name, f"Read area {name}") for name in names], roles=[Role("all", names)])
+    server = AuthorizationServer(catalog, issuer="https://id.example/auth")
+    async with server:
+        admin = await server.admin("operator:test")
+        await admin.create_account("ada", "correct horse battery staple", roles=["all"])
+        await admin.create_client(
+            "app", public=True, grants=["authorization_code"], scopes=names, redirects=["https://app.example/callback"]
+        )
+        site = make_site("https://id.example")
+        site.server = server
+        visitor = site.visitor()
+        page = await visitor.consent_page(scope=" ".join(names))
+        assert page.text.count('type="checkbox"') == 150
+        sent = {**fields(page), "decision": "allow", "scope": names[:140]}
+        answered = await visitor.post("/consent", sent)
+        code = re.search(r"code=([^&]+)", answered.headers["location"])[1]
+        assert (await site.redeem(code)).json()["scope"].split() == names[:140]
+        await visitor.http.aclose()

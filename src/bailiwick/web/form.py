@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 
 from bailiwick.authority import request as authority_request
 from bailiwick.errors import Refused
 
-__all__ = ["MAX_BODY", "read_form", "read_json"]
+__all__ = ["MAX_BODY", "read_form", "read_json", "read_page"]
 
 # A token request is a few hundred bytes, and a few thousand with a client assertion. Past this it is
 # an attempt to fill memory (hashing and parsing cost time in proportion).
@@ -17,6 +18,9 @@ MAX_BODY: Final = 64 * 1024  # bytes
 
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
+
+# A consent page has a box for each scope that is asked for.
+MAX_BOXES: Final = 4096
 
 
 async def read_form(request: Request) -> list[tuple[str, str]]:
@@ -29,6 +33,20 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
     """
     check_content_type(request, FORM)
     return authority_request.read_form(await _read_body(request))
+
+
+async def read_page(request: Request) -> list[tuple[str, str]]:
+    """Read what one of our own pages sends back: as `read_form`, with as many ticked boxes as a body can hold.
+
+    Raises:
+        Refused: as `read_form`.
+    """
+    check_content_type(request, FORM)
+    body = await _read_body(request)
+    try:
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_BOXES)
+    except ValueError as bad:  # UnicodeDecodeError is one
+        raise Refused("invalid_request", "The form cannot be read.", id="BW400") from bad
 
 
 async def read_json(request: Request) -> bytes:

@@ -26,6 +26,7 @@ from bailiwick.tokens import opaque
 
 from .endpoints import origin_of
 from .form import read_form as read_body
+from .form import read_page
 from .pages import HEADERS, Pages
 from .seal import Seal
 from .session import Browser, Sessions
@@ -57,9 +58,9 @@ class Waiting:
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Waiting:
-        """Read what `to_dict` wrote; the seal says that it was."""
-        request = kept["request"]
-        return cls(AuthorizationRequest.from_dict(request) if request is not None else None, kept["device"])
+        """Read what `to_dict` wrote; the seal says that it was, though perhaps an older version of it."""
+        request = kept.get("request")
+        return cls(AuthorizationRequest.from_dict(request) if request is not None else None, kept.get("device"))
 
 
 class Form:
@@ -288,7 +289,7 @@ class People:
         kept = self._seal.open("device", flow, browser=browser.value, now=now)
         if "approved" in kept:
             return self._pages.device_done(approved=kept["approved"])
-        asked = await self._authority.device.question(DeviceTicket.from_dict(kept["ticket"]), who, now=now)
+        asked = await self._authority.device.question(DeviceTicket.from_dict(kept.get("ticket", {})), who, now=now)
         return self._pages.device_consent(
             asked, flow=flow, proof=self._seal.proof("device", flow, browser=browser.value)
         )
@@ -324,7 +325,7 @@ class People:
         if site != "same-origin":
             # The browser itself says that another site sent this, whatever it holds.
             raise Refused("invalid_request", "This form was sent from another site.", status=403, id="BW419")
-        return Form(await read_body(request))
+        return Form(await read_page(request))
 
     def _check(self, browser: Browser, form: Form, act: str, about: str) -> None:
         self._seal.check_proof(act, about, form.one("csrf"), browser=browser.value)

@@ -13,6 +13,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,8 +21,7 @@ from bailiwick.errors import Refused
 
 __all__ = ["Seal"]
 
-# A waiting request holds a state and a redirect URI of 2048 characters each, and scopes: base64 makes a
-# third more of it. What is longer was not written here.
+# What is longer was not written here: it would not have fitted into an address.
 MAX_SEALED: Final = 16_384
 _MAC_BYTES: Final = hashlib.sha256().digest_size
 
@@ -47,7 +47,9 @@ class Seal:
             browser: what the browser's cookie holds.
             until: when it expires, seconds since the epoch.
         """
-        payload = json.dumps({"until": until, "content": content}, separators=(",", ":")).encode("ascii")
+        # Packed, because a request for many scopes is long, and an address must not be.
+        written = json.dumps({"until": until, "content": content}, separators=(",", ":"))
+        payload = zlib.compress(written.encode("ascii"), 9)
         return _encode(self._mac("seal", kind, browser, payload) + payload)
 
     def open(self, kind: str, sealed: str | None, *, browser: str, now: float) -> dict[str, Any]:
@@ -66,7 +68,7 @@ class Seal:
         mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac("seal", kind, browser, payload)):
             raise _foreign()
-        read = json.loads(payload)
+        read = json.loads(zlib.decompress(payload))  # only what was packed here gets this far
         if read["until"] <= now:
             raise Refused("invalid_request", "This page lay open too long.", id="BW421")
         content: dict[str, Any] = read["content"]
