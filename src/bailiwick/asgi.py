@@ -158,8 +158,8 @@ class Guard:
         resource: what this API is to OAuth clients; `protect` then serves its metadata, and challenges name it.
         resource_metadata: URL of a metadata document (RFC 9728) that somebody else serves, or None.
         disclose_scopes: whether a refusal says which scopes would have been needed.
-        on_decision: called with a `Decision` after each decision; if it raises, the request is
-            denied and the failure logged.
+        on_decision: a plain function, called with a `Decision` after each decision of a gate, which is to say in an
+            application given to `protect` or `wrap`; if it raises, the request is denied and the failure logged.
         on_expiry: "close" ends a WebSocket when its token expires, with code 1008; "ignore" lets it live.
         now: the clock, in seconds since 1970-01-01 UTC.
 

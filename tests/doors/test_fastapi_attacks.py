@@ -1040,3 +1040,92 @@ def test_a_guard_and_its_catalog_are_given_back(issuer):
     gc.collect()
 
     assert [(guard(), catalog()) for guard, catalog in left] == [(None, None)] * 3
+
+
+def test_a_conversation_of_many_requests_leaves_nothing_behind(catalog, issuer):
+    import tracemalloc
+
+    guard = Guard(catalog, issuer.cached(cache_size=64))
+    app = FastAPI()
+    guard.protect(app)
+    app.get("/x", dependencies=[guard.requires(any_of("items", "me"))])(lambda: "reached")
+    app.get("/maybe")(lambda caller=guard.optional(): caller and caller.subject)
+
+    def ask(number):
+        for path in ("/x", "/maybe", "/nowhere"):
+            over_asgi(app, path, [raw_bearer(issuer, "items", sub=f"u{number}")])
+            over_asgi(app, path, [(b"authorization", b"Bearer a.b.%d" % number)])
+        app.dependency_overrides = {guard: nobody} if number % 2 else {}
+
+    def nobody():
+        return None
+
+    def ours():
+        gc.collect()
+        only = [tracemalloc.Filter(inclusive=True, filename_pattern="*/bailiwick/*", all_frames=True)]
+        return sum(one.size for one in tracemalloc.take_snapshot().filter_traces(only).traces)
+
+    tracemalloc.start(4)
+    try:
+        for number in range(70):  # fills every bounded memory
+            ask(number)
+        before = ours()
+        for number in range(70, 170):
+            ask(number)
+        grown = ours() - before
+    finally:
+        tracemalloc.stop()
+
+    assert grown < 100_000, f"{grown} octets for 600 requests"
+
+
+def test_no_token_and_no_claim_is_in_what_a_guard_shows_or_logs(catalog, issuer, caplog):
+    heard = []
+    guard = Guard(catalog, issuer, on_decision=heard.append)
+    app = FastAPI()
+    guard.protect(app)
+
+    @app.get("/x")
+    async def x(caller: Annotated[Principal, Security(guard, scopes=["items"])]):
+        heard.append(caller)
+        return "reached"
+
+    client = TestClient(app)
+    secret = "s3cret-claim"
+    tokens = [issuer.token(scope, private=secret) for scope in ("items", "me")]
+    with caplog.at_level("DEBUG"):
+        answers = [client.get("/x", headers={"Authorization": f"Bearer {one}"}) for one in [*tokens, tokens[0] + "x"]]
+
+    assert [one.status_code for one in answers] == [200, 403, 401]
+    shown = "".join(
+        [repr(heard), repr(guard), repr(guard.plan(app)), *(str(one.headers) + one.text for one in answers)]
+    )
+    shown += "".join(str(one.error.__dict__) for one in heard if getattr(one, "error", None) is not None)
+    for hidden in (secret, *tokens, *(one.rsplit(".", 1)[1] for one in tokens)):
+        assert hidden not in shown
+        assert hidden not in caplog.text
+
+
+def test_a_fast_path_is_taken_wherever_a_route_is_fastapis_own(app, guard):
+    @app.get("/plain")
+    async def plain(caller: Annotated[Principal, Security(guard, scopes=["items"])]):
+        return caller.subject
+
+    router = APIRouter()
+
+    @router.get("/included")
+    async def included(caller: Annotated[Principal, Security(guard, scopes=["items"])]):
+        return caller.subject
+
+    app.include_router(router)
+    with TestClient(app):
+        from bailiwick._fastapi import internals
+
+        gates = [
+            getattr(place.route, "app", None) or getattr(place.route, "bailiwick_gate", None)
+            for place in internals.places(app.router)
+            if place.path in {"/plain", "/included"}
+        ]
+
+    assert len(gates) == 2
+    assert all(gate.app is not gate.full for gate in gates)
