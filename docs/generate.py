@@ -2,11 +2,12 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer.main
-from click import Command, Context, Option
 
 from bailiwick.cli.app import app
+from bailiwick.cli.desk import SHARED
 from bailiwick.errors import IDS
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -39,42 +40,79 @@ def errors() -> str:
 
 
 def command_line() -> str:
-    """Every command with its options, as `--help` has them."""
+    """Every command with its options, as `--help` has them; options that nearly all of them take stand once."""
     root = typer.main.get_command(app)
+    commands = _commands(root, "bailiwick")
     page = [MADE, "# Command line\n", "`bailiwick --help`, and `bailiwick COMMAND --help`, say the same.\n"]
-    page += [part for name, command in _commands(root, "bailiwick") for part in _describe(name, command)]
+    page += ["| exit code | means |\n|---|---|", *(f"| {code} | {text} |" for code, text in EXITS.items()), ""]
+    shared = next(command for name, command in commands if name == "bailiwick user list")
+    page += ["## Options of every command about an authority\n", SETTINGS, "| option | default | what it does |"]
+    page += ["|---|---|---|", *(_option(one) for one in _options(shared) if _is_shared(one)), ""]
+    page += [part for name, command in commands for part in _describe(name, command)]
     return "\n".join(page) + "\n"
 
 
-def _commands(command: Command, name: str) -> list[tuple[str, Command]]:
+EXITS = {
+    0: "done",
+    1: "refused: what was named is not there, or may not be; nothing was changed",
+    2: "the command line, the settings, the catalog or the store stand in the way",
+    130: "interrupted",
+}
+SETTINGS = (
+    "What no option says comes from `BAILIWICK_STORE`, `BAILIWICK_ISSUER`, `BAILIWICK_CATALOG` and their like, then from "
+    "`bailiwick.toml` (or the file that `--settings` or `BAILIWICK_SETTINGS` names), whose relative paths are seen from "
+    "its own folder. `bailiwick serve` reads the same.\n"
+)
+
+
+# The classes of commands and options come from click, or from typer's own copy of it, depending on typer's version.
+def _commands(command: Any, name: str) -> list[tuple[str, Any]]:
     children = getattr(command, "commands", {})
     if not children:
         return [(name, command)]
     return [one for child, inner in children.items() for one in _commands(inner, f"{name} {child}")]
 
 
-def _describe(name: str, command: Command) -> list[str]:
-    arguments = " ".join(
-        one.make_metavar(Context(command)) for one in command.params if one.param_type_name == "argument"
-    )
-    lines = [f"## {name}\n", f"`{name}{' ' + arguments if arguments else ''} [options]`\n", (command.help or "") + "\n"]
-    options = [one for one in command.params if one.param_type_name == "option" and not getattr(one, "hidden", False)]
-    if options:
-        lines.append("| option | default | what it does |\n|---|---|---|")
-        lines += [_option(one) for one in options]
-        lines.append("")
+def _options(command: Any) -> list[Any]:
+    return [one for one in command.params if one.param_type_name == "option" and not getattr(one, "hidden", False)]
+
+
+def _is_shared(option: Any) -> bool:
+    return option.opts[0] in SHARED
+
+
+def _describe(name: str, command: Any) -> list[str]:
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    options = _options(command)
+    # `serve` says all of its own; the others take the shared ones without a word.
+    takes_shared = any(one.opts[0] == "--json" for one in options)
+    own = [one for one in options if not (takes_shared and _is_shared(one))]
+    usage = " ".join([name, *map(_argument, arguments), *(["[options]"] if options else [])])
+    lines = [f"## {name}\n", f"`{usage}`\n", (command.help or "") + "\n"]
+    rows = [f"| `{_argument(one)}` |  | {' '.join((one.help or '').split())} |" for one in arguments]
+    rows += [_option(one) for one in own]
+    if rows:
+        lines += [
+            "| argument or option | default | what it does |" if arguments else "| option | default | what it does |"
+        ]
+        lines += ["|---|---|---|", *rows, ""]
     return lines
 
 
-def _option(option: Option) -> str:
+def _argument(argument: Any) -> str:
+    name = argument.metavar or argument.name.upper()
+    return name if argument.required else f"[{name}]"
+
+
+def _option(option: Any) -> str:
     default = option.default
     shown = "" if default in (None, False, "") or callable(default) else f"`{default}`"
     names = ", ".join(f"`{name}`" for name in option.opts)
-    envvar = f" Environment: `{option.envvar}`." if option.envvar else ""
-    return f"| {names} | {shown} | {' '.join((option.help or '').split())}{envvar} |"
+    needed = " Required." if option.required else ""
+    return f"| {names} | {shown} | {' '.join((option.help or '').split())}{needed} |"
 
 
-PAGES = {"errors.md": errors, "command-line.md": command_line}
+PAGES = {"errors.md": errors, "command-line.md": command_line, "rfc-checklist.md": rfc_checklist}
 
 
 def main() -> int:

@@ -8,19 +8,32 @@ import typer
 
 import bailiwick
 
-from . import run, serve
+from .check import check
+from .client import client
+from .db import db
+from .init import init
+from .key import key
+from .role import role
+from .run import run
+from .serve import serve
+from .token import token
+from .user import user
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="bailiwick",
-    help="Scopes for Python web APIs: try the demo, or serve an authority.",
+    help="Scopes for Python web APIs: try the demo, serve an authority, look after it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback with local variables would print secrets
 )
-app.command("run")(run.run)
-app.command("serve")(serve.serve)
+app.command("run")(run)
+app.command("serve")(serve)
+app.command("init")(init)
+app.command("check")(check)
+for noun, acts in {"db": db, "user": user, "role": role, "client": client, "key": key, "token": token}.items():
+    app.add_typer(acts, name=noun)
 
 
 def _version(wanted: bool) -> None:
@@ -36,4 +49,4 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and stop.")
     ] = False,
 ) -> None:
-    """Scopes for Python web APIs: try the demo, or serve an authority."""
+    """Scopes for Python web APIs: try the demo, serve an authority, look after it."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .serving import address_of, listen, refusals, run_async, serve_on
+from .ending import refusals
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = ["run"]
 
@@ -31,6 +33,8 @@ def run(
     The environment variables BAILIWICK_DEMO_PASSWORD and BAILIWICK_DEMO_SECRET set the passwords of alice, erin and
     root and the secret of demo-service. Without them they are made at the first start, and printed once.
     """
+    from .serving import listen, run_async
+
     with refusals(), listen(host, port) as sock:
         run_async(lambda: _serve(sock, host, data))
 
@@ -40,6 +44,8 @@ async def _serve(sock: socket.socket, host: str, data: Path) -> None:
 
     from bailiwick.demo.show import show
     from bailiwick.demo.start import open_demo
+
+    from .serving import address_of, serve_on
 
     base = address_of(sock, host)
     given = {"password": os.environ.get(PASSWORD) or None, "secret": os.environ.get(SECRET) or None}

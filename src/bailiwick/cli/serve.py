@@ -2,54 +2,70 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bailiwick.errors import ConfigurationError
-from bailiwick.scopes import Catalog
+from .ending import refusals
 
-from .serving import address_of, listen, refusals, run_async, serve_on
+if TYPE_CHECKING:
+    import socket
+
+    from bailiwick.server import AuthorizationServer
 
 __all__ = ["serve"]
 
 
 def serve(
     *,
-    catalog: Annotated[Path, typer.Option(help="TOML file with [scopes] and [roles].")],
-    issuer: Annotated[str, typer.Option(help="The authority's public URL, https (http on loopback).")],
-    audience: Annotated[str, typer.Option(help="The API that tokens are for; the issuer's origin if empty.")] = "",
-    store: Annotated[str, typer.Option(help="SQLite file that keeps people, clients, keys and tokens.")] = (
-        "authority.db"
-    ),
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    issuer: Annotated[
+        str | None, typer.Option(help="The authority's public URL, https (http on loopback).", show_default=False)
+    ] = None,
+    audience: Annotated[
+        str | None,
+        typer.Option(help="The API that tokens are for; the issuer's origin if nothing says.", show_default=False),
+    ] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(help="TOML file of scopes and roles; catalog.toml.", show_default=False)
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="SQLite file that keeps people, clients, keys and tokens; authority.db.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings file; bailiwick.toml if it is there.", show_default=False)
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1.", show_default=False)] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port to listen on; 8000. 0 takes a free one.", show_default=False),
+    ] = None,
 ) -> None:
-    """Serve an authority: token, revocation, introspection, keys and metadata."""
+    """Serve an authority: tokens, consent, devices, revocation, introspection, keys and metadata.
+
+    What no option says comes from the variables BAILIWICK_*, then from the settings file. The store is made if
+    it is not there, and brought up to date if this code is newer.
+    """
     with refusals():
-        scopes = _read(catalog)
-        with listen(host, port) as sock:
-            run_async(lambda: _serve(sock, host, scopes, issuer, audience, store))
+        from .serving import listen, run_async
+        from .settings import load
+
+        given = {"issuer": issuer, "audience": audience, "catalog": catalog, "store": store, "host": host, "port": port}
+        configured = load(given, settings)
+        server = configured.server()
+        with listen(configured.host, configured.port) as sock:
+            run_async(lambda: _serve(sock, configured.host, server))
 
 
-def _read(path: Path) -> Catalog:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as bad:
-        raise ConfigurationError(f"The catalog {str(path)!r} cannot be read: {bad}.") from bad
-    return Catalog.from_toml(text)
-
-
-async def _serve(sock: socket.socket, host: str, catalog: Catalog, issuer: str, audience: str, store: str) -> None:
-    from bailiwick.server import AuthorizationServer
+async def _serve(sock: socket.socket, host: str, server: AuthorizationServer) -> None:
+    from .serving import address_of, serve_on
 
     where = address_of(sock, host)
-    async with AuthorizationServer(catalog, issuer=issuer, audience=audience, store=store) as server:
+    async with server:
         await serve_on(
             sock,
             server,
-            ready=lambda: typer.echo(f"The authority {issuer} listens on {where}. Stop: Ctrl-C"),
+            ready=lambda: typer.echo(f"The authority {server.issuer} listens on {where}. Stop: Ctrl-C"),
             log_level="info",
         )

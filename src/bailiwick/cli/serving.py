@@ -8,31 +8,13 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
-import typer
 import uvicorn
 
-from bailiwick.errors import BailiwickError, ConfigurationError
+from bailiwick.errors import ConfigurationError
 
-__all__ = ["EXIT_REFUSED", "address_of", "listen", "refusals", "serve_on"]
-
-# The command could not do what was asked, and has changed nothing; 1 is left for faults of ours.
-EXIT_REFUSED: Final = 2
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Turn Bailiwick's own errors into a message and exit code 2, and Ctrl-C into a quiet end."""
-    try:
-        yield
-    except BailiwickError as why:
-        typer.echo(f"bailiwick: {why.description} [{why.id}]", err=True)
-        if why.detail != why.description:
-            typer.echo(f"  {why.detail}", err=True)
-        raise typer.Exit(EXIT_REFUSED) from why
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None  # 128 + SIGINT, as shells have it
+__all__ = ["address_of", "listen", "run_async", "serve_on"]
 
 
 def listen(host: str, port: int) -> socket.socket:

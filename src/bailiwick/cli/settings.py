@@ -1,0 +1,263 @@
+"""What the operator decided: options before `BAILIWICK_*` variables before bailiwick.toml before defaults.
+
+`serve` and every other command that touches the authority read the same settings in the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bailiwick.errors import ConfigurationError
+from bailiwick.scopes import Catalog, ScopeSet
+
+if TYPE_CHECKING:
+    from bailiwick.server import AuthorizationServer, KeyEncryptionKey, Settings
+
+__all__ = ["FILE", "PREFIX", "Configured", "load", "unknown_variables"]
+
+PREFIX: Final = "BAILIWICK_"
+FILE: Final = "bailiwick.toml"
+# Variables that are no settings: where the settings are, and the demo's secrets.
+OTHER_VARIABLES: Final = frozenset({"BAILIWICK_SETTINGS", "BAILIWICK_DEMO_PASSWORD", "BAILIWICK_DEMO_SECRET"})
+# Entries of the file that name files; relative ones are meant from the file's folder.
+_PATHS: Final = ("catalog", "key_encryption_key_file")
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ResourceEntry(_Entry):
+    """An API that tokens are for."""
+
+    identifier: str
+    scopes: list[str] | None = None
+
+
+class RegistrationEntry(_Entry):
+    """Who may register clients (RFC 7591)."""
+
+    ceiling: list[str]
+    default: list[str] | None = None
+    initial_tokens: list[str] = Field(default=[], repr=False)
+    quota: int = 100
+    share_public: bool = False
+
+
+class Configured(BaseSettings):
+    """The settings of one authority, as they were found."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    issuer: str = ""
+    audience: str = ""
+    catalog: Path = Path("catalog.toml")
+    store: str = "authority.db"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    profile: Literal["balanced", "strict"] = "balanced"
+    lifetimes: dict[str, int] = {}
+    resources: list[ResourceEntry] = []
+    registration: RegistrationEntry | None = None
+    signing_algorithm: Literal["ES256", "RS256", "EdDSA", "HS256"] = "ES256"
+    issue_wildcards: bool = False
+    password_min_length: int = 8
+    require_pushed: bool = False
+    client_certificates: bool = False
+    key_encryption_key: SecretStr | None = None
+    key_encryption_key_file: Path | None = None
+    former_key_encryption_key_files: list[Path] = []
+
+    def read_catalog(self) -> Catalog:
+        """The scopes that exist, and the roles that a new store begins with.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or is no catalog.
+        """
+        try:
+            text = self.catalog.read_text(encoding="utf-8")
+        except FileNotFoundError as bad:
+            raise ConfigurationError(
+                f"There is no catalog {str(self.catalog)!r}. Name it with --catalog, {PREFIX}CATALOG or catalog in "
+                f"{FILE}, or make one with: bailiwick init"
+            ) from bad
+        except (OSError, UnicodeDecodeError) as bad:
+            raise ConfigurationError(f"The catalog {str(self.catalog)!r} cannot be read: {bad}.") from bad
+        return Catalog.from_toml(text)
+
+    def authority_settings(self) -> Settings:
+        """What the authority is told.
+
+        Raises:
+            ConfigurationError: there is no issuer, or a value would be dangerous.
+        """
+        from bailiwick.server import BALANCED, STRICT, Registration, Resource, Settings
+
+        if not self.issuer:
+            raise ConfigurationError(
+                f"The authority has no issuer. Name it with --issuer, {PREFIX}ISSUER or issuer in {FILE}, "
+                "or begin with: bailiwick init"
+            )
+        base = STRICT if self.profile == "strict" else BALANCED
+        known = {one.name for one in fields(base)}
+        if unknown := sorted(self.lifetimes.keys() - known):
+            raise ConfigurationError(
+                f"There is no lifetime {unknown[0]!r} in [lifetimes]. Known are: {', '.join(sorted(known))}."
+            )
+        entry = self.registration
+        return Settings(
+            self.issuer,
+            self.audience,
+            tuple(
+                Resource(one.identifier, ScopeSet(one.scopes) if one.scopes is not None else None)
+                for one in self.resources
+            ),
+            replace(base, **self.lifetimes),
+            signing_algorithm=self.signing_algorithm,
+            issue_wildcards=self.issue_wildcards,
+            password_min_length=self.password_min_length,
+            require_pushed=self.require_pushed,
+            client_certificates=self.client_certificates,
+            registration=None
+            if entry is None
+            else Registration(
+                ScopeSet(entry.ceiling),
+                ScopeSet(entry.default) if entry.default is not None else None,
+                tuple(entry.initial_tokens),
+                entry.quota,
+                share_public=entry.share_public,
+            ),
+        )
+
+    def seals(self) -> list[KeyEncryptionKey]:
+        """The key-encryption keys, the one that seals first.
+
+        Raises:
+            ConfigurationError: two were given as the first one, or one cannot be read (BW110).
+        """
+        from bailiwick.server import KeyEncryptionKey
+
+        if self.key_encryption_key is not None and self.key_encryption_key_file is not None:
+            raise ConfigurationError("Give key_encryption_key or key_encryption_key_file, not both.", id="BW110")
+        former = [KeyEncryptionKey.from_file(path) for path in self.former_key_encryption_key_files]
+        if self.key_encryption_key is not None:
+            return [KeyEncryptionKey.from_text(self.key_encryption_key.get_secret_value()), *former]
+        if self.key_encryption_key_file is not None:
+            return [KeyEncryptionKey.from_file(self.key_encryption_key_file), *former]
+        if former:
+            raise ConfigurationError("Former key-encryption keys need a present one, which seals anew.", id="BW110")
+        return []
+
+    def server(self) -> AuthorizationServer:
+        """The authority, not opened yet.
+
+        Raises:
+            ConfigurationError: something of the settings is missing or wrong.
+        """
+        from bailiwick.server import AuthorizationServer
+
+        settings = self.authority_settings()
+        return AuthorizationServer(
+            self.read_catalog(), issuer=settings.issuer, store=self.store, settings=settings, seals=self.seals()
+        )
+
+
+def load(given: Mapping[str, Any], file: Path | None = None) -> Configured:
+    """Read the settings.
+
+    Args:
+        given: what the command's options say; None where they say nothing.
+        file: the settings file; None for the one that BAILIWICK_SETTINGS names, or bailiwick.toml in the
+            current folder if it is there.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a setting is unknown or has a wrong value. No value
+            is repeated.
+    """
+    document = _document(file)
+
+    class Read(Configured):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ditto
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=document)
+
+    try:
+        return Read(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as bad:
+        wrong = bad.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = ".".join(map(str, wrong["loc"]))
+        if wrong["type"] == "extra_forbidden":
+            known = ", ".join(sorted(Configured.model_fields))
+            raise ConfigurationError(f"There is no setting {name!r}. Known are: {known}.") from None
+        raise ConfigurationError(
+            f"The setting {name!r} is wrong: {wrong['msg']} (--{name}, {PREFIX}{name.upper().replace('.', '__')} "
+            f"or {FILE})."
+        ) from None
+    except ValueError as bad:
+        # A variable that should hold JSON, such as a list, and does not; the text names the variable alone.
+        raise ConfigurationError(f"A setting cannot be read: {bad}.") from None
+
+
+def _document(file: Path | None) -> dict[str, Any]:
+    named = file or (Path(os.environ["BAILIWICK_SETTINGS"]) if os.environ.get("BAILIWICK_SETTINGS") else None)
+    path = named or Path(FILE)
+    if named is None and not path.exists():
+        return {}
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as bad:
+        raise ConfigurationError(f"The settings {str(path)!r} are not valid TOML: {bad}.") from bad
+    except (OSError, UnicodeDecodeError) as bad:
+        raise ConfigurationError(f"The settings {str(path)!r} cannot be read: {bad}.") from bad
+    if "key_encryption_key" in document:
+        # This file lies beside the store and in version control; a key in it protects nothing.
+        raise ConfigurationError(
+            f"The settings {str(path)!r} hold key_encryption_key itself; name its file with key_encryption_key_file, "
+            f"or give it as {PREFIX}KEY_ENCRYPTION_KEY.",
+            id="BW110",
+        )
+    return _from_folder(document, path.parent)
+
+
+def _from_folder(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The document with its relative paths seen from its own folder, wherever the command was called."""
+    seen = dict(document)
+    for name in _PATHS:
+        if isinstance(seen.get(name), str):
+            seen[name] = folder / seen[name]
+    former = seen.get("former_key_encryption_key_files")
+    if isinstance(former, list):
+        seen["former_key_encryption_key_files"] = [folder / one if isinstance(one, str) else one for one in former]
+    store = seen.get("store")
+    if isinstance(store, str) and store and store != ":memory:" and "://" not in store:
+        seen["store"] = str(folder / store)
+    return seen
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: a misspelt name changes nothing, and nobody is told."""
+    known = {f"{PREFIX}{name.upper()}" for name in Configured.model_fields}
+    return sorted(
+        name
+        for name in environment
+        if name.upper().startswith(PREFIX)
+        and name.upper().partition("__")[0] not in known
+        and name not in OTHER_VARIABLES
+    )
