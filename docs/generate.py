@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
+from checklist import rfc_checklist
 
 from bailiwick.cli.app import app
 from bailiwick.cli.desk import SHARED
@@ -112,7 +113,7 @@ def _option(option: Any) -> str:
     return f"| {names} | {shown} | {' '.join((option.help or '').split())}{needed} |"
 
 
-PAGES = {"errors.md": errors, "command-line.md": command_line, "rfc-checklist.md": rfc_checklist}
+PAGES = {"errors.md": errors, "command-line.md": command_line, "rfc-checklist.md": lambda: f"{MADE}\n{rfc_checklist()}"}
 
 
 def main() -> int:

@@ -290,7 +290,8 @@ class Guard:
             document["resource_name"] = self.resource.name
         if self.resource.documentation:
             document["resource_documentation"] = self.resource.documentation
-        return document
+        # Section 3.2: "parameters with zero values MUST be omitted".
+        return {name: value for name, value in document.items() if value}
 
     # -- decided, for each request -----------------------------------------------------------------
 
