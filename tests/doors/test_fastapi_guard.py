@@ -1082,7 +1082,7 @@ def test_a_websocket_that_outlives_its_token_is_closed_with_1008(catalog, issuer
 
     client = TestClient(app)
 
-    with client.websocket_connect("/ws", headers=issuer.bearer("items", lifetime=1)) as socket:
+    with client.websocket_connect("/ws", headers=issuer.bearer("items", lifetime=2)) as socket:
         socket.send_text("hello")
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_text()
@@ -1102,7 +1102,7 @@ def test_a_stream_ends_with_its_token_where_that_was_asked_for(app, guard, issue
 
     async def run():
         sent = []
-        conn_headers = [(b"authorization", f"Bearer {issuer.token('items', lifetime=1)}".encode())]
+        conn_headers = [(b"authorization", f"Bearer {issuer.token('items', lifetime=2)}".encode())]
 
         async def receive():
             await asyncio.sleep(30)
