@@ -67,8 +67,9 @@ class Demo:
 def demo(tmp_path_factory):
     data = tmp_path_factory.mktemp("demo") / "data"
     env = {name: value for name, value in os.environ.items() if not name.startswith("BAILIWICK_")}
+    port = "8000" if os.environ.get("BAILIWICK_SCREENSHOTS") else "0"  # pictures show where they were taken
     process = subprocess.Popen(
-        [sys.executable, "-m", "bailiwick", "run", "--port", "0", "--data", str(data)],
+        [sys.executable, "-m", "bailiwick", "run", "--port", port, "--data", str(data)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
