@@ -5,7 +5,8 @@ import socket
 import pytest
 import typer
 
-from bailiwick.cli.serving import address_of, listen, refusals
+from bailiwick.cli.ending import refusals
+from bailiwick.cli.serving import address_of, listen
 from bailiwick.errors import ConfigurationError, StoreError
 
 

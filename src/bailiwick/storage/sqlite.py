@@ -247,6 +247,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     # client was told must never be forgotten, or its next refresh would look like a replay.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
+    # What is deleted or replaced is overwritten, so that a private key that was sealed is not still readable
+    # in a free page. Debian's SQLite does so by default, others do not.
+    db.execute("PRAGMA secure_delete = ON")
     return db
 
 

@@ -1,0 +1,192 @@
+"""Where the commands look, what they refuse to touch, and their exit codes as a shell sees them."""
+
+import os
+import pty
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+
+def test_init_never_overwrites(house):
+    before = {path.name: path.read_bytes() for path in house.folder.iterdir()}
+    assert "exist already" in house.refusal("init")
+    assert {path.name: path.read_bytes() for path in house.folder.iterdir()} == before
+
+
+def test_init_leaves_nothing_if_one_of_its_files_is_there(house):
+    (house.folder / "new").mkdir()
+    (house.folder / "new" / "catalog.toml").write_text("mine")
+    house.refusal("init", "new")
+    assert [path.name for path in (house.folder / "new").iterdir()] == ["catalog.toml"]
+
+
+@pytest.mark.parametrize("issuer", ["http://example.com", "https://a.example/?x", 'https://a.example"\nstore="x'])
+def test_init_refuses_an_issuer_that_the_authority_would_refuse(house, issuer):
+    house.refusal("init", "new", "--issuer", issuer)
+    assert not (house.folder / "new").exists()
+
+
+def test_what_init_writes_is_read_by_every_command(house):
+    house("init", "new", "--issuer", "https://login.example.com")
+    assert tomllib.loads((house.folder / "new/bailiwick.toml").read_text())["issuer"] == "https://login.example.com"
+    house("db", "upgrade", "--settings", "new/bailiwick.toml")
+    assert (house.folder / "new/authority.db").exists()  # seen from the file's folder, not from here
+    assert house.json("user", "list", "--settings", "new/bailiwick.toml") == []
+
+
+def test_a_misspelt_store_is_not_made_in_passing(house):
+    assert "bailiwick db upgrade" in house.refusal("user", "list", "--store", "authorty.db", code=2)
+    assert not (house.folder / "authorty.db").exists()
+
+
+def test_an_option_comes_before_a_variable_and_a_variable_before_the_file(house, monkeypatch):
+    shutil.copy("authority.db", "other.db")
+    house("user", "add", "bob", "--no-password", "--store", "other.db")
+    monkeypatch.setenv("BAILIWICK_STORE", "other.db")
+    assert len(house.json("user", "list")) == 2
+    assert len(house.json("user", "list", "--store", "authority.db")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("BAILIWICK_PROFILE", "lax", "profile"),
+        ("BAILIWICK_LIFETIMES__ACCES", "5", "no lifetime 'acces'"),
+        ("BAILIWICK_LIFETIMES__CODE", "601", "RFC 6749"),
+        ("BAILIWICK_ISSUER", "http://example.com", "https"),
+        ("BAILIWICK_CATALOG", "nowhere.toml", "bailiwick init"),
+        ("BAILIWICK_SETTINGS", "nowhere.toml", "cannot be read"),
+        ("BAILIWICK_KEY_ENCRYPTION_KEY", "hunter2", "32 random bytes"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_ends_with_2(house, monkeypatch, name, value, says):
+    monkeypatch.setenv(name, value)
+    refusal = house.refusal("user", "list", code=2)
+    assert says in refusal
+    assert "hunter2" not in refusal
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("isuer = 'x'", "no setting 'isuer'"), ("x = ", "not valid TOML"), ("key_encryption_key = 'hunter2'", "_file")],
+)
+def test_a_wrong_line_of_the_file_is_named_and_ends_with_2(house, line, says):
+    file = house.folder / "bailiwick.toml"
+    file.write_text(f"{line}\n{file.read_text()}")
+    refusal = house.refusal("user", "list", code=2)
+    assert says in refusal
+    assert "hunter2" not in refusal
+
+
+def test_serve_reads_the_same_settings(house):
+    file = house.folder / "bailiwick.toml"
+    file.write_text(file.read_text().replace('"balanced"', '"strict"') + "\n[lifetimes]\ncode = 20\n")
+    house("client", "add", "tool", "--public", "--first-party", "--grant", "password", "--scope", "posts:*")
+    form = {"grant_type": "password", "client_id": "tool", "username": "ada", "password": "correct horse battery"}
+    with house.serve() as http:
+        assert http.get("/.well-known/oauth-authorization-server").json()["issuer"] == "http://127.0.0.1:8000"
+        assert http.post("/token", data=form).json()["expires_in"] == 300  # the strict profile's
+
+
+def test_status_writes_nothing_and_its_exit_code_says_what_is_to_do(house):
+    store = house.folder / "authority.db"
+    before, at = store.read_bytes(), store.stat().st_mtime_ns
+    assert house.json("db", "status")["condition"] == "current"
+    assert house.json("db", "status", "--store", "none.db", code=1)["condition"] == "missing"
+    assert (store.read_bytes(), store.stat().st_mtime_ns) == (before, at)
+    assert not (house.folder / "none.db").exists()
+    with sqlite3.connect(store) as db:
+        db.execute("UPDATE bw_version SET version_num = '9999'")
+    db.close()
+    assert house.json("db", "status", code=2)["condition"] == "newer"
+    assert "newer version" in house.refusal("user", "list", code=2)
+    assert "newer version" in house.refusal("db", "upgrade", code=2)
+
+
+def test_a_store_that_is_behind_is_upgraded_when_asked_and_not_in_passing(house):
+    with sqlite3.connect("old.db") as db:
+        db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    assert "bailiwick db upgrade" in house.refusal("user", "list", "--store", "old.db", code=2)
+    assert house.json("db", "status", "--store", "old.db", code=1)["condition"] == "behind"
+    house("db", "upgrade", "--store", "old.db")
+    assert house.json("user", "list", "--store", "old.db") == []
+
+
+def test_a_backup_is_whole_private_and_replaces_nothing(house):
+    house("db", "backup", "copy.db")
+    assert (house.folder / "copy.db").stat().st_mode & 0o777 == 0o600
+    assert [one["name"] for one in house.json("user", "list", "--store", "copy.db")] == ["ada"]
+    before = (house.folder / "copy.db").read_bytes()
+    assert "exists already" in house.refusal("db", "backup", "copy.db", code=2)
+    assert (house.folder / "copy.db").read_bytes() == before
+    assert "no database" in house.refusal("db", "backup", "x.db", "--store", "none.db", code=2)
+    assert not (house.folder / "x.db").exists()
+
+
+def test_a_shell_sees_0_1_and_2(house):
+    assert house.process("user", "show", "ada").returncode == 0
+    refused = house.process("user", "show", "nobody")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "bailiwick: There is no person 'nobody'. [BW130]\n"
+    assert house.process("user", "list", "--store", "none.db").returncode == 2
+    assert house.process("user", "list", "--no-such-option").returncode == 2
+
+
+def at_a_terminal(house, args, *typed):
+    """Run a command at a terminal of its own, where each line is typed once it is asked for; what it showed."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(house.folder)
+        os.execve(sys.executable, [sys.executable, "-m", "bailiwick", *args], {**os.environ, "COLUMNS": "200"})
+    shown = b""
+    waiting = list(typed)
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+        if waiting and shown.rstrip(b" ").endswith(b":"):
+            os.write(terminal, waiting.pop(0))
+            shown += b"|"
+    os.close(terminal)
+    return shown.decode(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_at_a_terminal_a_password_is_typed_twice_without_an_echo(house):
+    shown, code = at_a_terminal(house, ["user", "password", "ada"], b"new password\n", b"new password\n")
+    assert code == 0, shown
+    assert "again" in shown
+    assert "new password\r" not in shown.replace("has a new password", "")
+
+
+def test_at_a_terminal_two_that_differ_are_asked_for_again_and_then_refused(house):
+    before = house.json("db", "journal")[0]["number"]
+    lines = [b"one password\n", b"two password\n"] * 3
+    shown, code = at_a_terminal(house, ["user", "password", "ada"], *lines)
+    assert code == 1
+    assert shown.count("The two differ.") == 3
+    assert house.json("db", "journal")[0]["number"] == before
+
+
+def test_at_a_terminal_ctrl_c_ends_the_question(house):
+    shown, code = at_a_terminal(house, ["user", "password", "ada"], b"\x03")
+    assert code == 130, shown
+    assert "Traceback" not in shown
+
+
+def test_help_is_quick_to_load(house):
+    code = (
+        "import sys; from bailiwick.cli.app import app\n"
+        "heavy = {'uvicorn', 'pydantic', 'sqlalchemy', 'starlette', 'rich.table', 'bailiwick.authority'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
