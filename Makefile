@@ -14,7 +14,7 @@ ROOMS := scopes graph tokens authority
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-matrix check format bench docs screenshots build clean
+.PHONY: help run test test-matrix check format bench docs screenshots fuzz build clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ docs: $(STAMP) ## regenerate docs/reference from the code
 
 screenshots: $(STAMP) ## take the pictures of the pages in docs/images anew, with Debian's Chromium
 	BAILIWICK_SCREENSHOTS=docs/images $(PY) -m pytest tests/browser $(ARGS)
+
+fuzz: $(STAMP) ## send 20,000 requests made from the authority's OpenAPI document to a server of its own (REQUESTS=100000)
+	BAILIWICK_FUZZ=$(or $(REQUESTS),20000) $(PY) -m pytest tests/clients/test_fuzz.py -s $(ARGS)
 
 build: $(STAMP) ## build the sdist and the wheel into dist/
 	$(PY) -m build

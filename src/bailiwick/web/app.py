@@ -79,6 +79,7 @@ def build_app(
         _route("/revocations", at.revocations, "GET"),
         _route("/jwks.json", at.jwks, "GET"),
         _route(WELL_KNOWN, at.metadata, "GET"),
+        _route("/openapi.json", at.openapi, "GET"),
         _route("/health", at.health, "GET"),
         _route("/ready", at.ready, "GET"),
     ]

@@ -27,6 +27,7 @@ from bailiwick.errors import Refused
 
 from .answers import NO_STORE, answer
 from .form import read_form, read_json
+from .openapi import openapi
 
 __all__ = ["Endpoints"]
 
@@ -201,6 +202,10 @@ class Endpoints:
     async def metadata(self, _request: Request) -> Response:
         """`GET /.well-known/oauth-authorization-server` (RFC 8414)."""
         return answer(self._authority.metadata(), headers=PUBLIC)
+
+    async def openapi(self, _request: Request) -> Response:
+        """`GET /openapi.json`: these endpoints, described (OpenAPI 3.1)."""
+        return answer(openapi(self._authority.settings, self._authority.catalog), headers=PUBLIC)
 
     async def health(self, _request: Request) -> Response:
         """`GET /health`: the process answers."""
