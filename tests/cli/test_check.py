@@ -80,7 +80,9 @@ def test_scopes_that_left_the_catalog_are_found(clean):
         ("LIFETIMES__REFRESH_IDLE", "99999999", "idle-beyond-absolute"),
         ("LIFETIMES__KEY_PENDING", "5", "hasty-keys"),
         ("PASSWORD_MIN_LENGTH", "4", "short-passwords"),
+        ("SIGNING_ALGORITHM", "HS256", "shared-signing-secret"),
         ("ISSUE_WILDCARDS", "true", "wildcards-in-tokens"),
+        ("CLIENT_CERTIFICATES", "true", "trusts-proxy"),
         ("REGISTRATION", '{"ceiling": ["posts:read"]}', "open-registration"),
         ("ISUER", "https://x.example", "unknown-variable"),
     ],
@@ -107,3 +109,24 @@ def test_a_key_beyond_its_time_is_found(clean):
         db.execute("UPDATE bw_signing_key SET changed_at = changed_at - 200 * 86400")
     db.close()
     assert {found for found, _ in rules(clean)} == {"expired-key"}
+
+
+def test_every_rule_has_a_test_here():
+    from pathlib import Path
+
+    from bailiwick.authority.posture import RULES
+
+    text = Path(__file__).read_text()
+    assert not [rule for rule in RULES if f'"{rule}"' not in text]
+
+
+def test_a_role_that_holds_what_left_the_catalog_is_found(clean):
+    clean("role", "add", "moderator", "posts:delete")
+    clean("user", "grant", "ada", "--role", "moderator")
+    file = clean.folder / "catalog.toml"
+    file.write_text("\n".join(line for line in file.read_text().splitlines() if "posts:delete" not in line))
+    assert rules(clean) == {("unknown-scope-in-role", "role moderator")}
+
+
+def test_a_key_that_lies_unsealed_is_found(house):
+    assert "unsealed-key" in {rule for rule, _ in rules(house)}

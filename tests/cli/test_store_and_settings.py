@@ -190,3 +190,38 @@ def test_help_is_quick_to_load(house):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_setting_of_the_authority_can_be_given():
+    from dataclasses import fields
+
+    from bailiwick.authority import Registration, Settings
+    from bailiwick.cli.settings import Configured, RegistrationEntry
+
+    assert {one.name for one in fields(Settings)} <= Configured.model_fields.keys()
+    assert {one.name for one in fields(Registration)} == RegistrationEntry.model_fields.keys()
+
+
+def test_apis_lifetimes_and_registration_come_from_the_file(house, monkeypatch):
+    from bailiwick.cli.settings import load
+
+    file = house.folder / "bailiwick.toml"
+    file.write_text(
+        file.read_text()
+        + """
+[lifetimes]
+access = 120
+[[resources]]
+identifier = "https://files.example"
+scopes = ["posts:read"]
+[registration]
+ceiling = ["posts:read"]
+quota = 3
+grants = ["authorization_code"]
+"""
+    )
+    monkeypatch.setenv("BAILIWICK_LIFETIMES__CODE", "20")
+    settings = load({}).authority_settings()
+    assert (settings.lifetimes.access, settings.lifetimes.code) == (120, 20)
+    assert str(settings.resource("https://files.example").scopes) == "posts:read"
+    assert (settings.registration.quota, settings.registration.grants) == (3, ("authorization_code",))

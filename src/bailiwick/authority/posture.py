@@ -138,6 +138,14 @@ def _settings(here: Situation) -> Iterator[Finding]:
             "Tokens carry wildcards, so they cover scopes that are added to the catalog later.",
             "Turn issue_wildcards off, unless an API needs them.",
         )
+    if settings.client_certificates:
+        yield Finding(
+            "trusts-proxy",
+            "client_certificates",
+            "Clients' certificates are believed from a header: whoever reaches the authority past the proxy can be any "
+            "such client (RFC 9440 section 4).",
+            "Let nothing but the proxy reach the port, and see that it removes the header that clients send.",
+        )
     registration = settings.registration
     if registration is not None and not registration.initial_tokens:
         yield Finding(
@@ -322,6 +330,7 @@ RULES: Final = (
     "short-passwords",
     "shared-signing-secret",
     "wildcards-in-tokens",
+    "trusts-proxy",
     "open-registration",
     "password-grant",
     "superuser-client",

@@ -49,6 +49,7 @@ class RegistrationEntry(_Entry):
     default: list[str] | None = None
     initial_tokens: list[str] = Field(default=[], repr=False)
     quota: int = 100
+    grants: list[str] | None = None
     share_public: bool = False
 
 
@@ -136,6 +137,7 @@ class Configured(BaseSettings):
                 tuple(entry.initial_tokens),
                 entry.quota,
                 share_public=entry.share_public,
+                **({} if entry.grants is None else {"grants": tuple(entry.grants)}),
             ),
         )
 
