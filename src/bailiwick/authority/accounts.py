@@ -11,8 +11,10 @@ from enum import Enum
 from typing import Final, Protocol
 
 from bailiwick.errors import Refused
+from bailiwick.tokens import opaque
 
-from .records import Event, Origin, Standing
+from .attempts import Attempts, guessing
+from .records import Account, Event, Origin, Standing, name_key
 from .store import Store
 
 __all__ = ["Accounts", "PasswordHasher", "Verdict", "prepare_password"]
@@ -53,11 +55,14 @@ class Accounts:
     Args:
         store: where they are kept.
         hasher: checks their passwords.
+        attempts: counts wrong ones, whichever way they come: a page that counts is of no use beside a grant that
+            does not.
     """
 
-    def __init__(self, store: Store, hasher: PasswordHasher) -> None:
+    def __init__(self, store: Store, hasher: PasswordHasher, attempts: Attempts) -> None:
         self._store = store
         self._hasher = hasher
+        self._attempts = attempts
 
     async def log_in(self, name: str, password: str, *, client: str, origin: Origin, now: float) -> Standing:
         """Check a name and a password.
@@ -73,10 +78,14 @@ class Accounts:
             The person, with what they may have right now.
 
         Raises:
-            Refused: invalid_grant (BW407), for whatever reason.
+            Refused: invalid_grant (BW407), for whatever reason; slow_down (BW416) after too many wrong ones, whether
+                or not there is somebody of that name.
             Unavailable: too many password checks are waiting.
         """
-        password = prepare_password(password)
+        async with guessing(self._attempts, "login", opaque.digest(name_key(name)), origin.address, now):
+            return await self._check(name, prepare_password(password), client, origin, now)
+
+    async def _check(self, name: str, password: str, client: str, origin: Origin, now: float) -> Standing:
         account = await self._store.account_named(name) if _may_be_a_name(name) else None
         known = account.password if account is not None else None
         if len(password) > MAX_PASSWORD:
@@ -86,13 +95,25 @@ class Accounts:
         if account is None or verdict is Verdict.WRONG or account.disabled_at is not None:
             await self._journal_failure(account.id if account else "", verdict, client, origin, now)
             raise Refused("invalid_grant", "The name or the password is wrong.", id="BW407")
-        if verdict is Verdict.RIGHT_BUT_WEAK and account.password is not None:
-            await self._store.rehash(account.id, account.password, await self._hasher.hash(password))
+        checked = account.password
+        if verdict is Verdict.RIGHT_BUT_WEAK and checked is not None:
+            stronger = await self._hasher.hash(password)
+            if await self._store.rehash(account.id, checked, stronger):
+                checked = stronger
         standing = await self._store.standing(account.id)
-        if standing is None or standing.account.disabled_at is not None or standing.account.password is None:
-            # Disabled or deleted while the password was being checked.
+        if standing is None or not await self._still_stands(standing.account, checked, password):
             raise Refused("invalid_grant", "The name or the password is wrong.", id="BW407")
         return standing
+
+    async def _still_stands(self, account: Account, checked: str | None, password: str) -> bool:
+        """Whether nobody disabled the person or replaced the password while it was being checked.
+
+        Hashing takes its time, and whoever knew the password of before must not come in on it. Another
+        login may have strengthened the hash of the same password meanwhile; that is no reason to refuse.
+        """
+        if account.disabled_at is not None or account.password is None:
+            return False
+        return account.password == checked or await self._hasher.verify(account.password, password) is not Verdict.WRONG
 
     async def _journal_failure(self, account: str, verdict: Verdict, client: str, origin: Origin, now: float) -> None:
         # An unknown name is not written down: it is often a password typed into the wrong field.
