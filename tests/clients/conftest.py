@@ -1,8 +1,6 @@
 """A running server for clients that we did not write, and a browser of a few lines that fills in its forms."""
 
 import asyncio
-import base64
-import hashlib
 import html
 import re
 import socket
@@ -148,10 +146,6 @@ class Live:
         return self.http.get("/.well-known/oauth-authorization-server/auth").json()
 
 
-def challenge_of(verifier):
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-
-
 def query_of(url):
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
@@ -241,10 +235,9 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def pkce():
-    """A verifier and its challenge."""
-    verifier = "v" * 43
-    return verifier, challenge_of(verifier)
+def new_browser():
+    """A browser that nobody has used; whoever asks for it closes it."""
+    return Browser
 
 
 @pytest.fixture(scope="session")
