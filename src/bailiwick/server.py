@@ -32,6 +32,7 @@ try:
     from bailiwick.authority import BALANCED, STRICT, Authority, Lifetimes, Registration, Settings, Store
     from bailiwick.authority.accounts import Verdict, prepare_password
     from bailiwick.authority.admin import Admin
+    from bailiwick.authority.attempts import CountedAttempts
     from bailiwick.authority.clients import ClientAuthenticator
     from bailiwick.authority.keys import Seal
     from bailiwick.authority.records import Resource
@@ -69,6 +70,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+# The methods by which something can be revoked, closing a registration included.
+_ACTING: Final = ("POST", "PUT", "DELETE")
 # A store that forgets when the process ends; the name is SQLite's.
 MEMORY: Final = ":memory:"
 
@@ -220,7 +223,7 @@ class AuthorizationServer:
             client: its id.
             secret: as it would show it.
         """
-        authenticator = ClientAuthenticator((await self.open()).store, self._hasher, self.settings)
+        authenticator = ClientAuthenticator((await self.open()).store, self._hasher, self.settings, CountedAttempts())
         try:
             await authenticator.authenticate(Presented(client, secret), now=self._clock())
         except Refused:
@@ -283,7 +286,7 @@ class AuthorizationServer:
         try:
             await self._app(self._relative(conn), receive, send)
         finally:
-            if conn.get("method") == "POST":
+            if conn.get("method") in _ACTING:
                 self.acts += 1
 
     def _relative(self, conn: Conn) -> Conn:

@@ -35,9 +35,10 @@ def fields(page):
 class Visitor:
     """A browser: it keeps cookies, and follows only when told to."""
 
-    def __init__(self, site):
+    def __init__(self, site, address="127.0.0.1"):
         self.site = site
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(site.server), base_url=site.origin)
+        transport = httpx.ASGITransport(site.server, client=(address, 1024))
+        self.http = httpx.AsyncClient(transport=transport, base_url=site.origin)
 
     async def authorize(self, **more):
         return await self.http.get("/auth/authorize", params=self.site.asked(**more))
@@ -82,8 +83,8 @@ class Site:
         )
         self.visitors = []
 
-    def visitor(self):
-        self.visitors.append(Visitor(self))
+    def visitor(self, address="127.0.0.1"):
+        self.visitors.append(Visitor(self, address))
         return self.visitors[-1]
 
     async def admin(self):

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import IPv6Address, ip_address
 from typing import Final, Protocol
 
 from bailiwick.errors import Refused
 
-__all__ = ["Attempts", "CountedAttempts"]
+__all__ = ["Attempts", "CountedAttempts", "guessing", "network_of"]
 
 # After this many wrong guesses each further one doubles the wait, from FIRST_WAIT seconds to LONGEST_WAIT.
 # RFC 8628 section 5.1 reckons with five guesses at a code of eight letters; ten forgive a clumsy thumb.
 FREE: Final = 10
+# The same for guesses at one name from everywhere, and from one network at all names. It is wider because each of the
+# two is shared: whoever knows a name could otherwise keep its owner out, and an office has one address.
+FREE_TOGETHER: Final = 100
+# What a provider gives one customer of IPv6 at least (RFC 6177): all of it is one guesser's.
+IPV6_NETWORK: Final = 64
 FIRST_WAIT: Final = 30
 LONGEST_WAIT: Final = 15 * 60
 # Wrong guesses are forgotten after this many seconds of silence.
@@ -29,12 +36,13 @@ REMEMBERED: Final = 100_000
 class Attempts(Protocol):
     """Counts guesses by name, such as "user_code:usr_..." or "user_code:192.0.2.1"."""
 
-    async def check(self, names: Sequence[str], now: float) -> None:
+    async def check(self, names: Sequence[str], now: float, *, free: int | None = None) -> None:
         """Let another guess pass.
 
         Args:
             names: under which it is counted; any of them can be at its end.
             now: seconds since the epoch.
+            free: how many wrong guesses cost nothing under these names; None for the usual number.
 
         Raises:
             Refused: slow_down (BW416, status 429) with the seconds to wait.
@@ -45,6 +53,55 @@ class Attempts(Protocol):
 
     async def succeeded(self, names: Sequence[str]) -> None:
         """Take back what was counted too early under these names: the guess was right."""
+
+
+def network_of(address: str) -> str:
+    """By what guesses from an address are counted: an IPv4 address itself, of an IPv6 address its network."""
+    try:
+        read = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(read, IPv6Address):
+        return address
+    if read.ipv4_mapped is not None:
+        return str(read.ipv4_mapped)
+    return f"{IPv6Address(int(read) >> (128 - IPV6_NETWORK) << (128 - IPV6_NETWORK))}/{IPV6_NETWORK}"
+
+
+@asynccontextmanager
+async def guessing(attempts: Attempts, what: str, whose: str, address: str, now: float) -> AsyncIterator[None]:
+    """Count a guess at somebody's secret: wrong if the block is left by `Refused`, otherwise none.
+
+    It is counted by name and network together, so that who guesses at a name keeps themselves out and not
+    its owner; and more widely by the name alone, for guesses from many networks, and by the network alone,
+    for one password tried on many names.
+
+    Args:
+        attempts: the counts.
+        what: what is guessed at, such as "login".
+        whose: the name, or a digest of it.
+        address: from where; "" if that is unknown.
+        now: seconds since the epoch.
+
+    Raises:
+        Refused: slow_down (BW416, status 429) with the seconds to wait, and the block is not entered.
+    """
+    network = network_of(address)
+    here, together = [f"{what}:{whose}@{network}"], [f"{what}:{whose}", *([f"{what}@{network}"] if network else [])]
+    await attempts.check(here, now)
+    await attempts.check(together, now, free=FREE_TOGETHER)
+    names = [*here, *together]
+    # Counted before it is known to be wrong: guesses that come all at once are counted all the same.
+    await attempts.failed(names, now)
+    try:
+        yield
+    except Refused:
+        raise
+    except BaseException:
+        # Too busy, broken or hung up: nothing was told about the guess, so it was none.
+        await attempts.succeeded(names)
+        raise
+    await attempts.succeeded(names)
 
 
 class CountedAttempts:
@@ -59,10 +116,11 @@ class CountedAttempts:
         self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def check(self, names: Sequence[str], now: float) -> None:
+    async def check(self, names: Sequence[str], now: float, *, free: int | None = None) -> None:
         """See `Attempts.check`."""
+        allowed = self._free if free is None else free
         with self._lock:
-            wait = max((self._wait(name, now) for name in names), default=0.0)
+            wait = max((self._wait(name, now, allowed) for name in names), default=0.0)
         if wait > 0:
             raise Refused(
                 "slow_down",
@@ -72,9 +130,9 @@ class CountedAttempts:
                 retry_after=int(wait) + 1,
             )
 
-    def _wait(self, name: str, now: float) -> float:
+    def _wait(self, name: str, now: float, free: int) -> float:
         count, last = self._wrong.get(name, (0, now))
-        beyond = count - self._free
+        beyond = count - free
         if beyond < 0:
             return 0.0
         # The shift is bounded: nobody waits longer than LONGEST_WAIT, however large the number.

@@ -118,10 +118,10 @@ class Authority:
             audience=[resource.identifier for resource in settings.resources],
             now=clock,
         )
-        clients = ClientAuthenticator(store, hasher, settings)
         attempts = attempts or CountedAttempts()
+        clients = ClientAuthenticator(store, hasher, settings, attempts)
         worth = Worth(catalog, settings, store, verifier)
-        accounts = Accounts(store, hasher)
+        accounts = Accounts(store, hasher, attempts)
         consents = Consents(catalog, settings, store, token_bytes)
         authorization = AuthorizationEndpoint(settings, store, consents, token_bytes)
         grants: list[Grant] = [

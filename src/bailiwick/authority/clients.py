@@ -10,6 +10,7 @@ from bailiwick.tokens import opaque
 
 from .accounts import PasswordHasher, Verdict
 from .assertion import ClientAssertions
+from .attempts import Attempts, guessing
 from .records import Client, ClientAuth
 from .request import Presented
 from .settings import Settings
@@ -42,13 +43,15 @@ class ClientAuthenticator:
         store: where clients are kept.
         hasher: checks secrets that people chose.
         settings: the issuer that assertions are meant for, and whether certificates are believed.
+        attempts: counts wrong guesses at secrets that people chose.
     """
 
-    def __init__(self, store: Store, hasher: PasswordHasher, settings: Settings) -> None:
+    def __init__(self, store: Store, hasher: PasswordHasher, settings: Settings, attempts: Attempts) -> None:
         self._store = store
         self._hasher = hasher
         self._assertions = ClientAssertions(settings, store)
         self._trusts_certificates = settings.client_certificates
+        self._attempts = attempts
 
     async def authenticate(self, presented: Presented, *, now: float) -> Client:
         """Check what a client shows.
@@ -61,9 +64,16 @@ class ClientAuthenticator:
             The client; a public one is only as sure as its name (RFC 6749 section 2.1).
 
         Raises:
-            Refused: invalid_client (BW401), with status 401.
+            Refused: invalid_client (BW401), with status 401; slow_down (BW416) after too many wrong guesses at a
+                secret that can be guessed.
         """
         client = await self._store.client(presented.client)
+        if client is None or client.secret is None or client.secret.startswith(_SHA256) or presented.secret is None:
+            return await self._check(client, presented, now)
+        async with guessing(self._attempts, "client", client.id, presented.origin.address, now):
+            return await self._check(client, presented, now)
+
+    async def _check(self, client: Client | None, presented: Presented, now: float) -> Client:
         proven = await self._proves(client, presented, now)
         if client is None or not proven or client.disabled_at is not None:
             raise Refused(

@@ -15,7 +15,7 @@ from bailiwick.errors import Refused, StoreError
 from bailiwick.scopes import ScopeSet
 from bailiwick.tokens import opaque
 
-from .attempts import Attempts
+from .attempts import Attempts, network_of
 from .clients import ClientAuthenticator
 from .consent import Agenda, Consents, Decision, LoggedIn
 from .ids import TokenBytes
@@ -94,7 +94,7 @@ class DeviceRequest:
             Refused: invalid_request, invalid_client, invalid_scope or invalid_target.
         """
         form = Form(pairs)
-        presented = Presented.read(form, authorization, certificate)
+        presented = Presented.read(form, authorization, certificate, origin)
         return cls(presented, form.scope(), form.resource(), origin or Origin())
 
 
@@ -253,7 +253,8 @@ class DeviceEndpoint:
             Refused: invalid_request (BW415): there is no such code, or it has expired or is decided; slow_down
                 (BW416): too many wrong ones; invalid_scope: this person may have nothing of what is asked.
         """
-        names = [f"user_code:{session.subject}", *([f"user_code:{origin.address}"] if origin.address else [])]
+        network = network_of(origin.address)
+        names = [f"user_code:{session.subject}", *([f"user_code:{network}"] if network else [])]
         await self._attempts.check(names, now)
         # Counted before it is known to be wrong: guesses that come all at once are counted all the same.
         await self._attempts.failed(names, now)

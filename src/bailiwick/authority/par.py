@@ -56,7 +56,7 @@ class PushingRequest:
         """
         given = list(pairs)
         form = Form(given)
-        presented = Presented.read(form, authorization, certificate)
+        presented = Presented.read(form, authorization, certificate, origin)
         if form.get("request_uri") is not None:
             # Section 2.1: a pushed request cannot itself refer to one.
             raise Refused("invalid_request", "A pushed request cannot hold a request_uri.", id="BW400")

@@ -204,6 +204,7 @@ class Presented:
         basic: it came in an `Authorization: Basic` header, so that a failure is answered with a challenge.
         assertion: a JWT that it signed (RFC 7523 section 2.2), None if it showed none.
         certificate: of its TLS connection, None where it has none or no proxy tells of it.
+        origin: from where it says so.
     """
 
     client: str
@@ -211,21 +212,30 @@ class Presented:
     basic: bool = False
     assertion: str | None = field(default=None, repr=False)
     certificate: Certificate | None = None
+    origin: Origin = field(default_factory=Origin)
 
     @classmethod
-    def read(cls, form: Form, authorization: Sequence[str] = (), certificate: Certificate | None = None) -> Presented:
+    def read(
+        cls,
+        form: Form,
+        authorization: Sequence[str] = (),
+        certificate: Certificate | None = None,
+        origin: Origin | None = None,
+    ) -> Presented:
         """Find the client's credentials: in the header or in the body, never in both.
 
         Args:
             form: the request's parameters.
             authorization: the values of every `Authorization` header field.
             certificate: of the TLS connection, where a trusted proxy tells of one.
+            origin: from where the request came.
 
         Raises:
             Refused: invalid_request for two methods at once; invalid_client where none can be read.
         """
         if len(authorization) > 1:
             raise _malformed("The Authorization header is repeated.")
+        came = origin or Origin()
         in_body, secret, assertion = form.get("client_id"), form.get("client_secret"), form.get("client_assertion")
         # RFC 6749 section 2.3: "The client MUST NOT use more than one authentication method in each request."
         if sum((bool(authorization), secret is not None, assertion is not None)) > 1:
@@ -233,15 +243,15 @@ class Presented:
         if assertion is not None:
             if form.get("client_assertion_type") != ASSERTION_TYPE:
                 raise _malformed("The client_assertion_type is not supported.")
-            return cls(in_body or _subject_of(assertion), assertion=assertion, certificate=certificate)
+            return cls(in_body or _subject_of(assertion), assertion=assertion, certificate=certificate, origin=came)
         if not authorization:
             if in_body is None:
                 raise Refused("invalid_client", "The client did not say who it is.", status=401, id="BW401")
-            return cls(in_body, secret, certificate=certificate)
+            return cls(in_body, secret, certificate=certificate, origin=came)
         client, basic_secret = _read_basic(authorization[0])
         if in_body is not None and in_body != client:
             raise _malformed("The client gives two different names for itself.")
-        return cls(client, basic_secret or None, basic=True, certificate=certificate)
+        return cls(client, basic_secret or None, basic=True, certificate=certificate, origin=came)
 
 
 def _read_basic(header: str) -> tuple[str, str]:
@@ -385,7 +395,7 @@ class TokenRequest:
             Refused: invalid_request, invalid_client, invalid_scope, invalid_target or unsupported_grant_type.
         """
         form = Form(pairs)
-        presented = Presented.read(form, authorization, certificate)
+        presented = Presented.read(form, authorization, certificate, origin)
         named = form.need("grant_type")
         try:
             grant = GrantType(named)
@@ -426,7 +436,7 @@ class RevocationRequest:
             Refused: invalid_request or invalid_client.
         """
         form = Form(pairs)
-        return cls(Presented.read(form, authorization, certificate), form.need("token"), origin or Origin())
+        return cls(Presented.read(form, authorization, certificate, origin), form.need("token"), origin or Origin())
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,4 +468,4 @@ class IntrospectionRequest:
             Refused: invalid_request or invalid_client.
         """
         form = Form(pairs)
-        return cls(Presented.read(form, authorization, certificate), form.need("token"), origin or Origin())
+        return cls(Presented.read(form, authorization, certificate, origin), form.need("token"), origin or Origin())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import Final
 
 from cryptography import x509
 
@@ -11,6 +12,9 @@ from bailiwick.authority.request import Certificate
 from bailiwick.errors import Refused
 
 __all__ = ["read_certificate"]
+
+# Broken encodings are ValueErrors there; these are not, and come when a certificate is parsed or its names are read.
+_UNREADABLE: Final = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 def read_certificate(der: bytes) -> Certificate:
@@ -26,8 +30,7 @@ def read_certificate(der: bytes) -> Certificate:
         certificate = x509.load_der_x509_certificate(der)
         subject = certificate.subject.rfc4514_string()
         names = _alternative_names(certificate)
-    except ValueError as bad:
-        # Broken encodings, duplicate extensions and names that are not ASCII are all ValueErrors there.
+    except (ValueError, *_UNREADABLE) as bad:
         raise Refused("invalid_client", "The client's certificate cannot be read.", status=401, id="BW401") from bad
     thumbprint = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode("ascii")
     return Certificate(subject, frozenset(names), thumbprint)

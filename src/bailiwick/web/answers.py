@@ -22,6 +22,9 @@ NO_STORE: Final[Mapping[str, str]] = MappingProxyType({"cache-control": "no-stor
 # Seconds after which a failed store is worth another try.
 STORE_RETRY: Final = 5
 
+# How much of a path the log repeats.
+MAX_PATH: Final = 200
+
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
     """A JSON answer that nobody may keep."""
@@ -56,7 +59,7 @@ def note(request: Request, why: BailiwickError) -> None:
         logging.ERROR if ours else logging.INFO,
         "%s %s refused: %s [%s]",
         request.method,
-        request.url.path,
+        _shown(request),
         why.detail,
         why.id,
     )
@@ -69,8 +72,13 @@ def unexpected(request: Request, why: Exception) -> Response:
 
 def fault(request: Request, why: Exception) -> Refused:
     """Write a fault of ours into the log with its traceback; the answer says nothing about it."""
-    log.error("%s %s failed: %s [BW500]", request.method, request.url.path, type(why).__name__, exc_info=why)
+    log.error("%s %s failed: %s [BW500]", request.method, _shown(request), type(why).__name__, exc_info=why)
     return Refused("server_error", "The service failed; this is not your fault.", status=500, id="BW500")
+
+
+def _shown(request: Request) -> str:
+    """The path for the log: anybody can put line ends and a terminal's commands into one."""
+    return ascii(request.scope["path"][:MAX_PATH])[1:-1]
 
 
 def _printable(text: str) -> str:

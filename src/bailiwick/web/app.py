@@ -85,7 +85,11 @@ def build_app(
     ]
     if issuer_path:
         routes.append(_route(WELL_KNOWN + issuer_path, at.metadata, "GET"))
-    return Starlette(routes=routes, exception_handlers={HTTPException: _not_routed})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_routed})
+    # Starlette would answer a slash too many with a 307, which repeats a POST and the password in it, at an address
+    # made of the request's Host header and of the scheme that a proxy in front may have changed.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:

@@ -19,10 +19,9 @@ from bailiwick.authority import Authority, read_form
 from bailiwick.authority.authorize import AuthorizationRequest, NeedsConsent, NeedsLogin, Outcome, Redirect, ShowError
 from bailiwick.authority.consent import Decision, LoggedIn
 from bailiwick.authority.device import DeviceTicket
-from bailiwick.authority.records import Account, name_key
+from bailiwick.authority.records import Account
 from bailiwick.errors import BailiwickError, Refused
 from bailiwick.scopes import ScopeSet
-from bailiwick.tokens import opaque
 
 from .endpoints import origin_of
 from .form import read_form as read_body
@@ -105,7 +104,6 @@ class People:
         self._pages = pages
         self._sessions = sessions
         self._seal = seal
-        self._attempts = authority.attempts
         self._base = base
 
     # -- a client's request ------------------------------------------------------------------------
@@ -185,11 +183,7 @@ class People:
         waiting = self._open(browser, flow, now)
         name, password = form.one("name"), form.one("password")
         origin = origin_of(request)
-        counted = [f"login:{opaque.digest(name_key(name))}", *([f"login:{origin.address}"] if origin.address else [])]
         try:
-            await self._attempts.check(counted, now)
-            # Counted before it is known to be wrong: guesses that come all at once are counted all the same.
-            await self._attempts.failed(counted, now)
             standing = await self._authority.accounts.log_in(
                 name,
                 password,
@@ -200,7 +194,6 @@ class People:
             browser = await self._sessions.open(browser, standing.account, origin=origin, now=now)
         except Refused as why:
             return await self._ask_who(browser, flow, now, name=name, problem=why)
-        await self._attempts.succeeded(counted)
         return await self._resume(request, browser, waiting, now)
 
     async def _resume(self, request: Request, browser: Browser, waiting: Waiting, now: float) -> Response:
