@@ -33,7 +33,7 @@ class Books:
     def __init__(self, names, implies, superuser):
         self.names, self.implies, self.superuser = names, implies, superuser
         self.roles, self.held, self.direct, self.ceiling, self.resource = {}, {}, {}, {}, {}
-        self.rows, self.off = {}, set()
+        self.rows, self.off, self.ended = {}, set(), {}
 
     def spelled_out(self, names):
         found = set()
@@ -161,6 +161,8 @@ class EveryGrant(RuleBasedStateMachine):
     def turn_person(self, person, acts):
         self.run((self.flows.admin.enable_account if acts else self.flows.admin.disable_account)(person))
         (self.books.off.discard if acts else self.books.off.add)(person)
+        if not acts:
+            self.books.ended[person] = self.books.ended.get(person, 0) + 1
 
     @rule(data=st.data(), operator=st.booleans())
     def withdraw(self, data, operator):
@@ -241,17 +243,20 @@ class EveryGrant(RuleBasedStateMachine):
         if outcome.error:
             return multiple()
         books.consent(key, granted)
-        return (key, dict(outcome.params)["code"], granted)
+        return (key, dict(outcome.params)["code"], granted, books.ended.get(person, 0))
 
     @rule(target=tokens, code=consumes(codes))
     def redeem(self, code):
-        key, value, granted = code
+        key, value, granted, ended = code
         person, client, _ = key
+        # What was decided in a session that ended since begins nothing, even if the person may act again.
+        over = self.books.ended.get(person, 0) != ended
         try:
             tokens = self.run(self.flows.redeem(value, client))
         except Refused as bad:
-            assert person in self.books.off or not (self.grantable(key, granted) & self.books.reach(self.books.live(key))), bad  # fmt: skip
+            assert over or person in self.books.off or not (self.grantable(key, granted) & self.books.reach(self.books.live(key))), bad  # fmt: skip
             return multiple()
+        assert not over
         return self.issued(key, tokens, granted, granted, None)
 
     def issued(self, key, tokens, wanted, presented, family):

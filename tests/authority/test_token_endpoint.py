@@ -24,7 +24,7 @@ async def test_a_person_logs_in_and_gets_what_their_role_gives(world):
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 600)
     assert tokens.scope == ScopeSet(["users:read", "posts:read"])
     claims = world.claims(tokens)
-    assert set(claims) == {"iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "authz", "auth_time"}
+    assert set(claims) == {"iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "rev", "authz", "auth_time"}
     assert (claims["iss"], claims["aud"], claims["client_id"]) == (world.issuer, world.api, "app")
     assert claims["sub"] == world.people["alice"].id
     assert claims["exp"] - claims["iat"] == 600

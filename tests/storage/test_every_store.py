@@ -18,7 +18,7 @@ from bailiwick.authority.records import (
     Revoked,
     StoredKey,
 )
-from bailiwick.authority.store import CODE_KEPT, Claimed, Polled, Redeemed, Rotated
+from bailiwick.authority.store import CODE_KEPT, Basis, Claimed, Polled, Redeemed, Rotated
 from bailiwick.scopes import ScopeSet
 
 pytestmark = pytest.mark.anyio
@@ -286,9 +286,112 @@ async def test_the_feed_is_in_order_and_forgets_what_expired(store, make):
     assert list(await store.revoked([], 1.0)) == []
 
 
+async def test_the_number_of_the_newest_line_outlives_the_line(store, make):
+    assert await store.last_revocation() == 0
+    for at in (1.0, 2.0):
+        await store.revoke(Revocation(Revoked.TOKEN, f"jti {at}", at, at + 600), make.event())
+    newest = (await store.revocations(now=2.0))[-1].number
+    assert await store.last_revocation() == newest
+    assert await store.purge(10_000.0) == 1
+    assert list(await store.revocations(now=10_000.0)) == []
+    # A token with a smaller number than its followers have seen would look older than what they know.
+    assert await store.last_revocation() == newest
+    await store.revoke(Revocation(Revoked.TOKEN, "jti 3", 10_000.0, 10_600.0), make.event())
+    assert await store.last_revocation() > newest
+
+
 async def test_a_token_is_revoked_once(store, make):
     line = Revocation(Revoked.TOKEN, "jti", 200.0, 800.0, by="client")
     assert Counter(await asyncio.gather(*(store.revoke(line, make.event()) for _ in range(10)))) == {1: 1, 0: 9}
+
+
+# -- what is decided on, and revoked before it is written ------------------------------------------
+
+
+KINDS = [
+    (Revoked.TOKEN, "jti"),
+    (Revoked.FAMILY, "fam_0"),
+    (Revoked.SCOPE, "atz_0"),
+    (Revoked.AUTHORIZATION, "atz_0"),
+    (Revoked.SUBJECT, "usr_alice"),
+    (Revoked.CLIENT, "app"),
+]
+
+
+async def revoked_now(store, make, kind, key, at=100.0):
+    """Revoke something that is there, so that the feed has a line of it."""
+    given = make.authorization(id="atz_0")
+    await store.consent(given, make.event())
+    family = make.family(id="fam_0", authorization="atz_0", client="elsewhere", subject="usr_else")
+    await store.open_family(family, make.token(family, "of fam_0"), make.event())
+    seen = await store.last_revocation()
+    await store.revoke(Revocation(kind, key, at, at + 600, "a" if kind is Revoked.SCOPE else ""), make.event("gone"))
+    assert await store.last_revocation() > seen
+    return seen
+
+
+@pytest.mark.parametrize(("kind", "key"), KINDS)
+async def test_nothing_is_issued_on_what_was_revoked_since_it_was_read(store, make, kind, key):
+    seen = await revoked_now(store, make, kind, key)
+    lines = len(await journal(store))
+    stale, other = Basis(seen, ("x", key)), Basis(seen, ("x", "y"))
+    family = make.family()
+    assert not await store.record(make.event("issued"), basis=stale)
+    assert not await store.open_family(family, make.token(family), make.event("opened"), basis=stale)
+    assert await store.family(family.id) is None
+    assert len(await journal(store)) == lines
+    assert await store.record(make.event("issued"), basis=other)
+    assert await store.open_family(family, make.token(family), make.event("opened"), basis=other)
+    # Whoever reads again has seen the line, and may go on.
+    assert await store.record(make.event("issued"), basis=replace(stale, seen=await store.last_revocation()))
+
+
+async def test_an_exchange_on_a_basis_that_is_gone_spends_nothing(store, make):
+    family = await opened(store, make)
+    seen = await revoked_now(store, make, Revoked.SCOPE, "atz_0")
+    stale, lines = Basis(seen, ("atz_0",)), len(await journal(store))
+    assert await store.rotate(make.rotation(), make.event("refresh"), basis=stale) is Rotated.STALE
+    token, living = await store.refresh_token("first")
+    assert token.spent_at is None
+    assert living.revoked_at is None
+    assert await store.refresh_token("second") is None
+    assert len(await journal(store)) == lines
+    fresh = replace(stale, seen=await store.last_revocation())
+    assert await store.rotate(make.rotation(), make.event("refresh"), basis=fresh) is Rotated.FIRST_TIME
+    # An honest retry is another token, so it is not issued either; a replay stays one.
+    assert await store.rotate(make.rotation(now=101.0), make.event("refresh"), basis=stale) is Rotated.STALE
+    assert await store.rotate(make.rotation(now=900.0), make.event("refresh"), basis=stale) is Rotated.REPLAYED
+    assert (await store.family(family.id)).revoked_at == 900.0
+    assert await store.rotate(make.rotation(now=900.0), make.event("refresh"), basis=stale) is Rotated.REVOKED
+
+
+async def test_what_is_wrong_with_a_token_is_told_before_its_basis(store, make):
+    await opened(store, make)
+    seen = await revoked_now(store, make, Revoked.SCOPE, "atz_0")
+    stale = Basis(seen, ("atz_0",))
+    assert await store.rotate(make.rotation("x"), make.event(), basis=stale) is Rotated.UNKNOWN
+    assert await store.rotate(make.rotation(client="web"), make.event(), basis=stale) is Rotated.FOREIGN
+    assert await store.rotate(make.rotation(now=1_000.0), make.event(), basis=stale) is Rotated.EXPIRED
+
+
+async def test_a_proof_from_before_a_persons_revocation_begins_nothing(store, make):
+    await revoked_now(store, make, Revoked.SUBJECT, "usr_alice", at=100.0)
+    seen = await store.last_revocation()
+    before, after = (Basis(seen, ("usr_alice",), "usr_alice", at) for at in (99.9, 100.1))
+    assert not await store.record(make.event("issued"), basis=before)
+    assert await store.record(make.event("issued"), basis=after)
+    assert await store.record(make.event("issued"), basis=replace(before, subject="usr_erin"))
+
+
+async def test_of_revoking_and_beginning_families_at_once_no_family_survives(store, make):
+    """Whoever read before the revocation either began in time to be revoked with the rest, or not at all."""
+    seen = await store.last_revocation()
+    families = [make.family() for _ in range(30)]
+    basis = Basis(seen, ("usr_alice",))
+    acts = [store.open_family(one, make.token(one, one.id), make.event(), basis=basis) for one in families]
+    acts.insert(15, store.revoke(Revocation(Revoked.SUBJECT, "usr_alice", 100.0, 700.0), make.event()))
+    await asyncio.gather(*acts)
+    assert list(await store.families(subject="usr_alice")) == []
 
 
 # -- refresh families ------------------------------------------------------------------------------
@@ -624,6 +727,7 @@ async def test_purging_takes_what_has_expired_and_nothing_else(store, make):
     await store.push_request(PushedRequest("pushed", "app", (), 200.0))
     await store.claim("jti", 100.0, 200.0)
     await store.revoke(Revocation(Revoked.TOKEN, "jti", 100.0, 200.0), make.event())
+    await store.revoke(Revocation(Revoked.TOKEN, "later jti", 100.0, 10.0**6), make.event())
     lines = len(await journal(store))
     assert await store.purge(150.0) == 0
     # Two rows of a family, a device code, a pushed request, a claim, a line of the feed.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from bailiwick.authority import Authority, Settings
-from bailiwick.authority.records import Revocation, Revoked
 from bailiwick.errors import ConfigurationError, InvalidToken
-from bailiwick.scopes import Principal, ScopeSet
-from bailiwick.tokens import JWTVerifier
+from bailiwick.scopes import Principal
+from bailiwick.tokens import JWTVerifier, Revocations
 
-__all__ = ["OwnVerifier", "RevokedTokens", "Watched"]
+__all__ = ["OwnVerifier", "Watched"]
 
 # Seconds for which a guard in this process relies on what it knows about revocations. Another
 # process that shares the store may have revoked something meanwhile.
@@ -50,7 +49,7 @@ class OwnVerifier:
         self._server = server
         self._authority: Authority | None = None
         self._jwt: JWTVerifier | None = None
-        self._revoked = RevokedTokens()
+        self._revoked = Revocations()
         self._seen = 0
         self._read_at = float("-inf")
         self._acts = -1
@@ -69,7 +68,7 @@ class OwnVerifier:
         if authority is not self._authority or self._jwt is None:
             # First use, or the server was closed and opened again.
             self._jwt = JWTVerifier(authority.keys, issuer=self.issuer, audience=self.audience, now=authority.clock)
-            self._authority, self._revoked, self._seen = authority, RevokedTokens(), 0
+            self._authority, self._revoked, self._seen = authority, Revocations(), 0
             self._read_at = float("-inf")
         await self._follow(authority)
         return self._revoked.apply(await self._jwt.verify(token))
@@ -99,67 +98,9 @@ class OwnVerifier:
             return
         now, acts = authority.clock(), self._server.acts
         for line in await authority.store.revocations(after=self._seen, now=now):
-            self._revoked.add(line)
+            self._revoked.add(
+                line.kind.value, line.key, at=line.at, until=line.until, number=line.number, scope=line.scope
+            )
             self._seen = max(self._seen, line.number)
         self._revoked.forget_before(now)
         self._read_at, self._acts = now, acts
-
-
-class RevokedTokens:
-    """Which tokens no longer hold, although they verify."""
-
-    def __init__(self) -> None:
-        self._lines: dict[tuple[Revoked, str, str], Revocation] = {}
-        self._narrowed: dict[str, dict[str, Revocation]] = {}
-
-    def add(self, line: Revocation) -> None:
-        """Take in a line of the feed."""
-        self._lines[line.kind, line.key, line.scope] = line
-        if line.kind is Revoked.SCOPE:
-            self._narrowed.setdefault(line.key, {})[line.scope] = line
-
-    def forget_before(self, now: float) -> None:
-        """Drop the lines whose last token has expired."""
-        for key, line in list(self._lines.items()):
-            if line.until <= now:
-                del self._lines[key]
-                if line.kind is Revoked.SCOPE:
-                    del self._narrowed[line.key][line.scope]
-
-    def apply(self, principal: Principal) -> Principal:
-        """The principal with what is left of its scopes.
-
-        Raises:
-            InvalidToken: the token was revoked, or what it hangs on.
-        """
-        if not self._lines:
-            return principal
-        claims = principal.claims
-        issued, token_id, authorization = claims.get("iat", 0), principal.token_id or "", claims.get("authz", "")
-        family = token_id.rpartition(".")[0]
-        for key in (
-            (Revoked.TOKEN, token_id, ""),
-            (Revoked.FAMILY, family, ""),
-            (Revoked.AUTHORIZATION, authorization, ""),
-            (Revoked.SUBJECT, principal.subject, ""),
-            (Revoked.CLIENT, principal.client_id or "", ""),
-        ):
-            line = self._lines.get(key)
-            if line is not None and issued <= line.at:
-                raise InvalidToken("The token was revoked.", detail=f"{line.kind.value} {line.key}", id="BW213")
-        withdrawn = self._narrowed.get(authorization)
-        if not withdrawn:
-            return principal
-        left = [name for name in principal.scopes if name not in withdrawn or issued > withdrawn[name].at]
-        if len(left) == len(principal.scopes):
-            return principal
-        return Principal(
-            principal.subject,
-            ScopeSet(left),
-            client_id=principal.client_id,
-            issuer=principal.issuer,
-            audience=principal.audience,
-            expires_at=principal.expires_at,
-            token_id=principal.token_id,
-            claims=claims,
-        )

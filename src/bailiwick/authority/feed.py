@@ -9,7 +9,8 @@ Claims: `iss`, `iat`, `exp` (after which the document says nothing any more), `a
 asked for), `last` (the number to ask for next), `life` (seconds that a line lasts at most) and
 `lines`, each a list: number, kind, key, at, until, scope. `kind` is one of "token", "family", "scope",
 "authorization", "subject" and "client"; `key` is the token's `jti` or the id of the other; tokens
-with `iat` at or before `at` are meant; `until` is when the last of them has expired anyway, so that a
+with a `rev` below the number are meant, and those with an `iat` in an earlier second than `at`; of a token without
+`rev`, those with `iat` at or before `at`. `until` is when the last of them has expired anyway, so that a
 follower forgets the line then; `scope` is "" unless `kind` is "scope".
 """
 

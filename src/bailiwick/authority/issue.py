@@ -15,6 +15,7 @@ from bailiwick.errors import InvalidScope, Refused
 from bailiwick.scopes import Catalog, Ceilings, ScopeSet
 from bailiwick.scopes import issue as formula
 from bailiwick.tokens import opaque
+from bailiwick.tokens.revoked import SEEN
 
 from .ids import TokenBytes, mint_authorization, mint_family, mint_token_id
 from .keys import SigningKeys
@@ -32,7 +33,7 @@ from .records import (
 )
 from .request import refused_scope
 from .settings import Settings
-from .store import Rotated, Rotation, Store
+from .store import Basis, Rotated, Rotation, Store
 
 __all__ = ["ACCESS_TOKEN_TYPE", "Issuer", "Permit", "TokenSet", "check_rotated"]
 
@@ -61,6 +62,7 @@ class Permit:
         ends: what is issued ends with what was presented, seconds since the epoch; None for its full life.
         actor: who acts for the subject (RFC 8693 section 4.1); None if nobody does.
         refreshable: a refresh token may come of it.
+        rests_on: ids of what else was presented, whose revocation would undo the proof.
     """
 
     grant: GrantType
@@ -78,6 +80,7 @@ class Permit:
     ends: float | None = None
     actor: Mapping[str, Any] | None = None
     refreshable: bool = True
+    rests_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,19 @@ class Issuer:
         self._keys = keys
         self._token_bytes = token_bytes
 
+    async def begin(self) -> int:
+        """How much of the feed there is before anything is read for an issuance: the number of its newest line.
+
+        It goes into the token, and whatever is revoked later has a higher one: that is what tells, exactly and
+        whatever the clocks say, which tokens a revocation means.
+
+        Raises:
+            StoreError: the store cannot answer.
+        """
+        return await self._store.last_revocation()
+
     async def issue(
-        self, client: Client, permit: Permit, requested: ScopeSet | None, *, origin: Origin, now: float
+        self, client: Client, permit: Permit, requested: ScopeSet | None, *, origin: Origin, now: float, seen: int
     ) -> TokenSet:
         """Decide the scopes and make the tokens.
 
@@ -136,11 +150,12 @@ class Issuer:
             permit: what the grant proved.
             requested: the scopes asked for; None if the client did not say.
             origin: from where, for the journal.
-            now: seconds since the epoch, taken before anything was read: a revocation that is
-                written meanwhile is then later than the token, and covers it.
+            now: seconds since the epoch.
+            seen: what `begin` said before anything was read, the client included.
 
         Raises:
-            Refused: invalid_scope if nothing may be issued; invalid_grant if what was presented died meanwhile.
+            Refused: invalid_scope if nothing may be issued; invalid_grant if what was presented, or somebody behind
+                it, was revoked meanwhile.
         """
         # Nothing is written before the formula has said that there is something to issue: a request
         # for an unknown scope must not cost the client its refresh token.
@@ -159,7 +174,8 @@ class Issuer:
             detail=f"{permit.grant.name.lower()}: {scopes}",
             origin=origin,
         )
-        family, refresh = await self._refresh_token(client, permit, scopes, authorization, event, now)
+        basis = _basis(client, permit, authorization, seen)
+        family, refresh = await self._refresh_token(client, permit, scopes, authorization, event, basis, now)
         lifetime = self._settings.lifetimes.access
         if permit.ends is not None:
             lifetime = min(lifetime, int(permit.ends) - int(now))
@@ -172,6 +188,7 @@ class Issuer:
             "exp": int(now) + lifetime,
             "jti": mint_token_id(self._token_bytes, family),
             "scope": str(scopes),
+            SEEN: seen,
         }
         if authorization is not None:
             claims["authz"] = authorization.id
@@ -252,17 +269,19 @@ class Issuer:
         scopes: ScopeSet,
         authorization: Authorization | None,
         event: Event,
+        basis: Basis,
         now: float,
     ) -> tuple[str | None, str | None]:
         """Rotate, or begin a family, or neither; the id of the family and its new token."""
         if permit.rotation is not None and permit.family is not None:
-            check_rotated(await self._store.rotate(permit.rotation, event), permit.family)
+            check_rotated(await self._store.rotate(permit.rotation, event, basis=basis), permit.family)
             return permit.family.id, permit.successor
         # A refresh token outlives the request, so there has to be a consent that can be withdrawn. A
         # client that acts for itself just asks again (RFC 6749 section 4.4.3).
         may_refresh = permit.refreshable and GrantType.REFRESH_TOKEN in client.grants
         if authorization is None or permit.standing is None or not may_refresh:
-            await self._store.record(event)
+            if not await self._store.record(event, basis=basis):
+                raise _overtaken()
             return permit.begins or None, None
         lifetimes = self._settings.lifetimes
         token = opaque.mint(self._token_bytes)
@@ -280,19 +299,51 @@ class Issuer:
         first = RefreshToken(
             opaque.digest(token), family.id, 1, now, min(now + lifetimes.refresh_idle, family.expires_at)
         )
-        if not await self._store.open_family(family, first, event):
-            raise Refused("invalid_grant", "What was presented has been revoked.", id="BW402")
+        if not await self._store.open_family(family, first, event, basis=basis):
+            raise _overtaken()
         return family.id, token
+
+
+def _basis(client: Client, permit: Permit, authorization: Authorization | None, seen: int) -> Basis:
+    """Everything that the tokens will hang on, for the store to look at once more."""
+    keys = [permit.subject, client.id, permit.begins, *permit.rests_on]
+    if authorization is not None:
+        keys.append(authorization.id)
+    if permit.family is not None:
+        keys.append(permit.family.id)
+    # A code, or an approved device, is the person's proof of some minutes ago. Their sessions ended with a
+    # revocation since, so what was made in one of them must not begin anything new either.
+    earlier = permit.grant in (GrantType.AUTHORIZATION_CODE, GrantType.DEVICE_CODE)
+    return Basis(
+        seen,
+        tuple(sorted({key for key in keys if key})),
+        permit.subject if earlier and permit.authenticated_at is not None else "",
+        permit.authenticated_at or 0.0,
+    )
+
+
+def _overtaken() -> Refused:
+    return Refused("invalid_grant", "What was presented has been revoked.", id="BW402")
 
 
 def check_rotated(outcome: Rotated, family: Family) -> None:
     """Let an exchange pass that gave a successor.
 
     Raises:
-        Refused: invalid_grant; BW406 if this very call found a replay.
+        Refused: invalid_grant; BW406 if this very call found a replay. temporarily_unavailable (503) if something was
+            withdrawn at this very moment: nothing was spent, and asking again gives what is left.
     """
     if outcome in (Rotated.FIRST_TIME, Rotated.RETRIED):
         return
+    if outcome is Rotated.STALE:
+        raise Refused(
+            "temporarily_unavailable",
+            "Something was withdrawn at this very moment; ask again.",
+            status=503,
+            id="BW402",
+            detail=f"refresh token of family {family.id}: {outcome.value}",
+            retry_after=1,
+        )
     raise Refused(
         "invalid_grant",
         "The refresh token is invalid, expired, spent, or was issued to another client.",

@@ -443,12 +443,12 @@ class Revocation:
     Args:
         kind: what it is about.
         key: the token's `jti`, or the id of the family, authorization, subject or client.
-        at: tokens issued at or before this moment are meant, seconds since the epoch.
+        at: when it was revoked, seconds since the epoch.
         until: when the last of those tokens has expired anyway, seconds since the epoch.
         scope: the one scope, where `kind` is `Revoked.SCOPE`.
         by: "person", "operator", "client" or "authority".
         reason: a few words.
-        number: its place in the feed; the store gives it.
+        number: its place in the feed; the store gives it. Tokens whose making began before it are meant.
     """
 
     kind: Revoked

@@ -34,7 +34,7 @@ from .records import (
     StoredKey,
 )
 
-__all__ = ["CODE_KEPT", "Claimed", "Polled", "Redeemed", "Registered", "Rotated", "Rotation", "Store"]
+__all__ = ["CODE_KEPT", "Basis", "Claimed", "Polled", "Redeemed", "Registered", "Rotated", "Rotation", "Store"]
 
 # Seconds that a code is kept beyond its end, so that a replay is known for one while what came of it may live.
 CODE_KEPT: Final = 24 * 60 * 60
@@ -50,6 +50,27 @@ class Rotated(Enum):
     EXPIRED = "expired"
     FOREIGN = "foreign"  # it was issued to another client
     UNKNOWN = "unknown"
+    STALE = "stale"  # what was decided on no longer holds; nothing was spent, so that the client may ask again
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What an issuance was decided on; the store sees in the transaction that writes it whether it still holds.
+
+    Between the reading and the writing somebody may have revoked something. It no longer holds if the feed has a
+    line later than `seen` about one of `keys`, or one about `subject` from after `proved_at`.
+
+    Args:
+        seen: the number of the newest line of the feed when the reading began.
+        keys: ids of all that the tokens will hang on, whatever their kind.
+        subject: the id of the person whose earlier proof is presented now, by a code or a device; "" if there is none.
+        proved_at: when they proved who they are, seconds since the epoch.
+    """
+
+    seen: int
+    keys: tuple[str, ...]
+    subject: str = ""
+    proved_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +228,29 @@ class Store(Protocol):
     async def revoked(self, keys: Sequence[str], now: float) -> Sequence[Revocation]:
         """Lines of the feed about any of these keys that still matter."""
 
+    async def last_revocation(self) -> int:
+        """The number of the newest line of the feed, also if it matters no more; 0 before the first one.
+
+        Numbers follow the order in which lines become visible: whoever reads 7 here has everything before them
+        that line 7 and those before it changed, and nothing of what line 8 will change counts as told.
+        """
+
     # -- refresh families -------------------------------------------------------------------
 
-    async def open_family(self, family: Family, first: RefreshToken, event: Event) -> bool:
-        """Begin a family with its first token; False, and nothing written, if its id is revoked already.
+    async def open_family(
+        self, family: Family, first: RefreshToken, event: Event, *, basis: Basis | None = None
+    ) -> bool:
+        """Begin a family with its first token.
 
-        That happens when a code is replayed while its first redemption is still on its way.
+        Args:
+            family: the family.
+            first: its token.
+            event: for the journal; its object is the family.
+            basis: what this was decided on.
+
+        Returns:
+            False, and nothing written, if the basis no longer holds, or the family's id is revoked already, as
+            when a code is replayed while its first redemption is still on its way.
         """
 
     async def family(self, id: str) -> Family | None:
@@ -224,7 +262,7 @@ class Store(Protocol):
     async def refresh_token(self, digest: str) -> tuple[RefreshToken, Family] | None:
         """A token and its family, whatever their state."""
 
-    async def rotate(self, rotation: Rotation, event: Event) -> Rotated:
+    async def rotate(self, rotation: Rotation, event: Event, *, basis: Basis | None = None) -> Rotated:
         """Exchange a refresh token for its successor, once; however many ask at the same time.
 
         Decided in this order:
@@ -234,12 +272,14 @@ class Store(Protocol):
         3. it was spent before: at most `grace` seconds ago, and its successor is the one named and itself
            unspent: retried, and nothing changes; anything else is a replay, and this call revokes the family;
         4. it is past its idle end: expired;
-        5. it is spent now and its successor made: first time.
+        5. the basis no longer holds, though it would be retried or be the first time: stale, and nothing changes;
+        6. it is spent now and its successor made: first time.
 
         Args:
             rotation: what to exchange for what.
             event: for the journal; its `what` is completed with the outcome ("refresh.rotated"). Nothing
                 is written of a token that is unknown.
+            basis: what this was decided on.
         """
 
     # -- codes, devices, pushed requests, one-time names -------------------------------------
@@ -330,8 +370,16 @@ class Store(Protocol):
     async def secret(self, name: str, fresh: bytes) -> bytes:
         """The server's secret of that name; the first call ever keeps `fresh`, all later ones return it."""
 
-    async def record(self, event: Event) -> None:
-        """Write a line into the journal about something that changed nothing else."""
+    async def record(self, event: Event, *, basis: Basis | None = None) -> bool:
+        """Write a line into the journal about something that changed nothing else.
+
+        Args:
+            event: the line.
+            basis: what the act was decided on.
+
+        Returns:
+            False, and nothing written, if the basis no longer holds.
+        """
 
     async def journal(
         self, *, before: int | None = None, limit: int = 100, subject: str | None = None, client: str | None = None
@@ -341,7 +389,7 @@ class Store(Protocol):
     async def purge(
         self, now: float, *, journal_before: float | None = None, unused_before: float | None = None
     ) -> int:
-        """Delete what has expired and proves nothing any more.
+        """Delete what has expired and proves nothing any more; the feed's newest line stays, for its number.
 
         Args:
             now: seconds since the epoch.

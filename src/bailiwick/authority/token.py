@@ -46,10 +46,12 @@ class TokenEndpoint:
             Unavailable: too many password checks are waiting.
             StoreError: the store cannot answer.
         """
+        # First of all: what is revoked from here on is later than the token, and means it.
+        seen = await self._issuer.begin()
         client = await self._clients.authenticate(request.presented, now=now)
         grant = self._grant_for(request, client)
         permit = await grant.prove(request, client, now)
-        return await self._issuer.issue(client, permit, request.scope, origin=request.origin, now=now)
+        return await self._issuer.issue(client, permit, request.scope, origin=request.origin, now=now, seen=seen)
 
     def _grant_for(self, request: TokenRequest, client: Client) -> Grant:
         grant = self._grants.get(request.grant)

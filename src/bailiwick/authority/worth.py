@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bailiwick.errors import InvalidToken
 from bailiwick.scopes import Catalog, Principal, ScopeSet
 from bailiwick.tokens import Verifier
+from bailiwick.tokens.revoked import Issued
 
 from .records import ACCOUNT_PREFIX, Resource, Revoked
 from .settings import Settings
@@ -31,6 +32,7 @@ class Living:
         authorization: the id of the authorization that it hangs on; None for a client that acts for itself.
         family: the id of the refresh family that it came with; "" if it came with none.
         expires_at: seconds since the epoch.
+        keys: the ids of all that it hangs on: its own, its family's, subject's, client's and authorization's.
     """
 
     principal: Principal
@@ -40,6 +42,7 @@ class Living:
     authorization: str | None
     family: str
     expires_at: float
+    keys: tuple[str, ...]
 
 
 class Worth:
@@ -74,21 +77,21 @@ class Worth:
             return None
         named = (self._settings.resource(one) for one in read.audience)
         resource = next((found for found in named if found is not None), None)
-        client, jti, issued, ends = read.client_id, read.token_id, read.claims.get("iat"), read.expires_at
-        if resource is None or client is None or jti is None or issued is None or ends is None or ends <= now:
+        client, jti, ends = read.client_id, read.token_id, read.expires_at
+        if resource is None or client is None or jti is None or ends is None or ends <= now:
             return None
         authorization = read.claims.get("authz")
         family, _, _ = jti.rpartition(".")
         keys = [jti, read.subject, client, *([family] if family else []), *([authorization] if authorization else [])]
-        if await self._is_revoked(keys, issued, now):
+        if await self._is_revoked(keys, Issued.of(read), now):
             return None
         scopes = await self.left(read.scopes, client, read.subject, authorization, resource.identifier)
-        return Living(read, client, resource, scopes, authorization, family, ends) if scopes else None
+        return Living(read, client, resource, scopes, authorization, family, ends, tuple(keys)) if scopes else None
 
-    async def _is_revoked(self, keys: list[str], issued: float, now: float) -> bool:
+    async def _is_revoked(self, keys: list[str], issued: Issued, now: float) -> bool:
         # A line about one scope takes nothing but that scope, and `left` sees to it.
         lines = await self._store.revoked(keys, now)
-        return any(issued <= line.at for line in lines if line.kind is not Revoked.SCOPE)
+        return any(issued.before(line.at, line.number) for line in lines if line.kind is not Revoked.SCOPE)
 
     async def left(
         self, scopes: ScopeSet, client: str, subject: str, authorization: str | None, resource: str

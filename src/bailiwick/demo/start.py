@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import secrets
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -79,7 +76,6 @@ async def open_demo(data: Path, base: str, *, password: str | None, secret: str 
         service_secret = await keeper.clients(secret)
         await rows.open({one.name: (one.full_name, people[one.name]) for one in PEOPLE})
         app, plan = _assemble(server, rows)
-        await keeper.settle()
         yield Demo(app, plan, passwords, service_secret, first_start=keeper.made_people)
     finally:
         await rows.close()
@@ -111,7 +107,6 @@ class _Keeper:
         self._server = server
         self._admin = admin
         self.made_people = False
-        self._ended_tokens = False
 
     async def people(self, password: str | None) -> tuple[dict[str, str], dict[str, str]]:
         """Everybody's id, and the passwords that are known."""
@@ -128,7 +123,6 @@ class _Keeper:
                 # Only if it is another one: a new password ends what the person was logged in to.
                 if not await self._server.knows_password(person.name, password):
                     await self._admin.set_password(person.name, password)
-                    self._ended_tokens = True
         return ids, known
 
     async def clients(self, secret: str | None) -> str | None:
@@ -158,14 +152,6 @@ class _Keeper:
             secret=(secret or secrets.token_urlsafe(SECRET_BYTES)) if client.confidential else None,
         )
         return made.secret
-
-    async def settle(self) -> None:
-        """Wait out the second in which tokens were ended: `iat` has whole seconds, and a token of the same
-        second as a revocation counts as older.
-        """
-        if self._ended_tokens:
-            now = time.time()
-            await asyncio.sleep(math.floor(now) + 1 - now)
 
 
 def _make_folder(data: Path) -> Path | None:

@@ -67,7 +67,7 @@ class Document:
 
     after: int
     last: int
-    lines: tuple[tuple[str, str, float, float, str], ...]  # kind, key, at, until, scope
+    lines: tuple[tuple[int, str, str, float, float, str], ...]  # number, kind, key, at, until, scope
 
 
 class RevocationFeed:
@@ -281,9 +281,9 @@ class RevocationFeed:
 
     def _add(self, document: Document, known: Revocations) -> None:
         now = self._now()
-        for kind, key, at, until, scope in document.lines:
+        for number, kind, key, at, until, scope in document.lines:
             if until > now:
-                known.add(kind, key, at=at, until=until, scope=scope)
+                known.add(kind, key, at=at, until=until, number=number, scope=scope)
         if len(known) > self._max_lines:
             raise Unfit(f"it tells of more than {self._max_lines} revocations")
 
@@ -361,16 +361,16 @@ class RevocationFeed:
         return Document(after, last, tuple(_line(line) for line in lines))
 
 
-def _line(line: Any) -> tuple[str, str, float, float, str]:
+def _line(line: Any) -> tuple[int, str, str, float, float, str]:
     """A line of the document. One that is not understood spoils it: what it revokes would go on to be let through."""
     if not isinstance(line, list) or len(line) != 6:
         raise Unfit("a line has another form")
     number, kind, key, at, until, scope = line
     texts = isinstance(key, str) and isinstance(scope, str)
-    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (number, at, until))
-    if kind not in KINDS or not texts or not numbers or bool(scope) != (kind == "scope"):
+    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (at, until))
+    if type(number) is not int or kind not in KINDS or not texts or not numbers or bool(scope) != (kind == "scope"):
         raise Unfit("a line is of a kind that is not known here")
-    return kind, key, float(at), float(until), scope
+    return number, kind, key, float(at), float(until), scope
 
 
 def _number(claims: dict[str, Any], name: str) -> float:

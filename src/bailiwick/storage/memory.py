@@ -30,7 +30,7 @@ from bailiwick.authority.records import (
     StoredKey,
     name_key,
 )
-from bailiwick.authority.store import CODE_KEPT, Claimed, Polled, Redeemed, Registered, Rotated, Rotation
+from bailiwick.authority.store import CODE_KEPT, Basis, Claimed, Polled, Redeemed, Registered, Rotated, Rotation
 from bailiwick.scopes import ScopeSet
 
 __all__ = ["MemoryStore"]
@@ -259,6 +259,7 @@ class MemoryStore:
                 changed = self._withdraw(revocation)
         if revocation.kind is Revoked.SUBJECT:
             self._sessions = {key: one for key, one in self._sessions.items() if one.subject != revocation.key}
+        self._drop_pending(revocation)
         for family in list(self._families.values()):
             hangs_on = {
                 Revoked.FAMILY: family.id,
@@ -272,6 +273,24 @@ class MemoryStore:
         if changed or revocation.kind in (Revoked.SUBJECT, Revoked.CLIENT):
             self._tell(revocation)
         return changed
+
+    def _drop_pending(self, revocation: Revocation) -> None:
+        # What was allowed and not fetched yet must not begin anew what has just ended. A code that was spent stays,
+        # so that a replay is known for one.
+        name = {
+            Revoked.AUTHORIZATION: "authorization",
+            Revoked.SUBJECT: "subject",
+            Revoked.CLIENT: "client",
+        }.get(revocation.kind)
+        if name is None:
+            return
+        key = revocation.key
+        self._codes = {
+            digest: one
+            for digest, one in self._codes.items()
+            if one.spent_at is not None or getattr(one, name) != key
+        }
+        self._devices = {digest: one for digest, one in self._devices.items() if getattr(one, name) != key}
 
     def _withdraw(self, revocation: Revocation) -> int:
         found = self._authorizations.get(revocation.key)
@@ -302,11 +321,27 @@ class MemoryStore:
         with self._lock:
             return [line for line in self._revocations if line.key in keys and line.until > now]
 
+    async def last_revocation(self) -> int:
+        """See `Store.last_revocation`."""
+        with self._lock:
+            return self._revocations[-1].number if self._revocations else 0
+
+    def _holds(self, basis: Basis | None) -> bool:
+        return basis is None or not any(
+            (line.number > basis.seen and line.key in basis.keys)
+            or (line.kind is Revoked.SUBJECT and line.key == basis.subject and line.at > basis.proved_at)
+            for line in self._revocations
+        )
+
     # -- refresh families -------------------------------------------------------------------
 
-    async def open_family(self, family: Family, first: RefreshToken, event: Event) -> bool:
+    async def open_family(
+        self, family: Family, first: RefreshToken, event: Event, *, basis: Basis | None = None
+    ) -> bool:
         """See `Store.open_family`."""
         with self._lock:
+            if not self._holds(basis):
+                return False
             if any(line.kind is Revoked.FAMILY and line.key == family.id for line in self._revocations):
                 return False
             self._families[family.id] = family
@@ -333,7 +368,7 @@ class MemoryStore:
             token = self._tokens.get(digest)
             return None if token is None else (token, self._families[token.family])
 
-    async def rotate(self, rotation: Rotation, event: Event) -> Rotated:
+    async def rotate(self, rotation: Rotation, event: Event, *, basis: Basis | None = None) -> Rotated:
         """See `Store.rotate`."""
         with self._lock:
             token = self._tokens.get(rotation.digest)
@@ -341,6 +376,8 @@ class MemoryStore:
                 return Rotated.UNKNOWN
             family = self._families[token.family]
             outcome = self._judge(token, family, rotation)
+            if outcome in (Rotated.FIRST_TIME, Rotated.RETRIED) and not self._holds(basis):
+                return Rotated.STALE
             if outcome is Rotated.FIRST_TIME:
                 self._tokens[token.digest] = replace(token, spent_at=rotation.now)
                 self._tokens[rotation.successor] = RefreshToken(
@@ -545,10 +582,13 @@ class MemoryStore:
         with self._lock:
             return self._secrets.setdefault(name, fresh)
 
-    async def record(self, event: Event) -> None:
+    async def record(self, event: Event, *, basis: Basis | None = None) -> bool:
         """See `Store.record`."""
         with self._lock:
+            if not self._holds(basis):
+                return False
             self._write_down(event)
+            return True
 
     def _write_down(self, event: Event) -> None:
         self._journal.append(replace(event, number=next(self._numbers)))
@@ -587,7 +627,8 @@ class MemoryStore:
             self._sessions = {
                 key: one for key, one in self._sessions.items() if min(one.idle_until, one.expires_at) > now
             }
-            self._revocations = [line for line in self._revocations if line.until > now]
+            # The newest line keeps its number from being forgotten.
+            self._revocations = [line for line in self._revocations[:-1] if line.until > now] + self._revocations[-1:]
             if unused_before is not None:
                 for one in self._unused():
                     if one.created_at < unused_before:

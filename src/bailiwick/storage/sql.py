@@ -58,7 +58,7 @@ from bailiwick.authority.records import (
     StoredKey,
     name_key,
 )
-from bailiwick.authority.store import CODE_KEPT, Claimed, Polled, Redeemed, Registered, Rotated, Rotation
+from bailiwick.authority.store import CODE_KEPT, Basis, Claimed, Polled, Redeemed, Registered, Rotated, Rotation
 from bailiwick.scopes import ScopeSet
 
 from . import tables as t
@@ -127,6 +127,25 @@ _REVOKED = (
     select(t.revocation)
     .where(t.revocation.c.key.in_(bindparam("keys", expanding=True)), t.revocation.c.until > bindparam("now"))
     .order_by(t.revocation.c.number)
+)
+_LAST_LINE = select(func.coalesce(func.max(t.revocation.c.number), 0))
+# Whether something was revoked between the reading and the writing; by the key's index.
+_OVERTAKEN = (
+    select(t.revocation.c.number)
+    .where(
+        or_(
+            and_(
+                t.revocation.c.key.in_(bindparam("keys", expanding=True)),
+                t.revocation.c.number > bindparam("seen"),
+            ),
+            and_(
+                t.revocation.c.key == bindparam("subject"),
+                t.revocation.c.kind == Revoked.SUBJECT.value,
+                t.revocation.c.at > bindparam("proved_at"),
+            ),
+        )
+    )
+    .limit(1)
 )
 
 
@@ -329,12 +348,20 @@ class SQLStore:
         given = {"keys": list(keys), "now": now}
         return await self._read(lambda db: [_revocation(row) for row in db.execute(_REVOKED, given)])
 
+    async def last_revocation(self) -> int:
+        """See `Store.last_revocation`."""
+        return await self._read(lambda db: int(db.execute(_LAST_LINE).scalar_one()))
+
     # -- refresh families -------------------------------------------------------------------
 
-    async def open_family(self, family: Family, first: RefreshToken, event: Event) -> bool:
+    async def open_family(
+        self, family: Family, first: RefreshToken, event: Event, *, basis: Basis | None = None
+    ) -> bool:
         """See `Store.open_family`."""
 
         def work(db: Connection) -> bool:
+            if not _holds(db, basis):
+                return False
             lines = select(t.revocation.c.number).where(
                 t.revocation.c.kind == Revoked.FAMILY.value, t.revocation.c.key == family.id
             )
@@ -379,12 +406,13 @@ class SQLStore:
         """See `Store.refresh_token`."""
         return await self._read(lambda db: _load_token(db, digest))
 
-    async def rotate(self, rotation: Rotation, event: Event) -> Rotated:
+    async def rotate(self, rotation: Rotation, event: Event, *, basis: Basis | None = None) -> Rotated:
         """See `Store.rotate`."""
 
         def work(db: Connection) -> Rotated:
             given = {"presented": rotation.digest, "client": rotation.client, "now": rotation.now}
-            spent = db.execute(_SPEND, given).first()
+            holds = _holds(db, basis)
+            spent = db.execute(_SPEND, given).first() if holds else None
             if spent is not None:
                 _insert_token(
                     db,
@@ -399,6 +427,8 @@ class SQLStore:
                 return Rotated.UNKNOWN
             token, family = found
             outcome = _judge(db, token, family, rotation)
+            if not holds and (outcome is Rotated.RETRIED or _could_be_spent(token, family, rotation)):
+                return Rotated.STALE
             if outcome is Rotated.REPLAYED:
                 _end(db, _replayed(family.id, rotation.now, rotation.feed_until, "a spent refresh token"))
             _write_down(db, replace(event, what=f"refresh.{outcome.value}", object=family.id))
@@ -669,9 +699,16 @@ class SQLStore:
         known = await self._read(look)
         return known if known is not None else await self._write(work)
 
-    async def record(self, event: Event) -> None:
+    async def record(self, event: Event, *, basis: Basis | None = None) -> bool:
         """See `Store.record`."""
-        await self._write(lambda db: _write_down(db, event))
+
+        def work(db: Connection) -> bool:
+            if not _holds(db, basis):
+                return False
+            _write_down(db, event)
+            return True
+
+        return await self._write(work)
 
     async def journal(
         self, *, before: int | None = None, limit: int = 100, subject: str | None = None, client: str | None = None
@@ -702,7 +739,10 @@ class SQLStore:
                 delete(t.pushed_request).where(t.pushed_request.c.expires_at <= now),
                 delete(t.claimed).where(t.claimed.c.until <= now),
                 delete(t.session).where(or_(t.session.c.idle_until <= now, t.session.c.expires_at <= now)),
-                delete(t.revocation).where(t.revocation.c.until <= now),
+                # The newest line keeps its number from being forgotten.
+                delete(t.revocation).where(
+                    t.revocation.c.until <= now, t.revocation.c.number < _LAST_LINE.scalar_subquery()
+                ),
             )
             count = sum(db.execute(statement).rowcount for statement in gone)
             if unused_before is not None:
@@ -741,10 +781,14 @@ def _insert_new(db: Connection, table: Table) -> Any:
     return _dialect(db).insert(table).on_conflict_do_nothing()
 
 
-def _alone(db: Connection, name: str) -> None:
-    """Let one transaction at a time past, where a decision rests on many rows; SQLite always does."""
+def _alone(db: Connection, name: str, *, shared: bool = False) -> None:
+    """Let one transaction at a time past, or many that share; where a decision rests on many rows. SQLite always does.
+
+    The lock is held until the transaction ends.
+    """
     if db.dialect.name == "postgresql":
-        db.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"bailiwick {name}"))))
+        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        db.execute(select(lock(func.hashtext(f"bailiwick {name}"))))
 
 
 def _first(db: Connection, table: Table, which: ColumnElement[bool], make: Callable[[Row[Any]], _T]) -> _T | None:
@@ -823,6 +867,7 @@ def _end(db: Connection, revocation: Revocation) -> int:
         changed = _withdraw(db, revocation)
     if kind is Revoked.SUBJECT:
         db.execute(delete(t.session).where(t.session.c.subject == revocation.key))
+    _drop_pending(db, revocation)
     column = {
         Revoked.FAMILY: t.family.c.id,
         Revoked.AUTHORIZATION: t.family.c.authorization,
@@ -838,6 +883,22 @@ def _end(db: Connection, revocation: Revocation) -> int:
     if changed or kind in (Revoked.SUBJECT, Revoked.CLIENT):
         _tell(db, revocation)
     return changed
+
+
+def _drop_pending(db: Connection, revocation: Revocation) -> None:
+    """Forget what was allowed and not fetched yet: it must not begin anew what has just ended."""
+    column = {
+        Revoked.AUTHORIZATION: "authorization",
+        Revoked.SUBJECT: "subject",
+        Revoked.CLIENT: "client",
+    }.get(revocation.kind)
+    if column is None:
+        return
+    # A code that was spent stays, so that a replay is known for one.
+    fresh = and_(t.code.c.expires_at > revocation.at, t.code.c.spent_at.is_(None))
+    db.execute(delete(t.code).where(fresh, t.code.c[column] == revocation.key))
+    fresh = t.device_code.c.expires_at > revocation.at
+    db.execute(delete(t.device_code).where(fresh, t.device_code.c[column] == revocation.key))
 
 
 def _withdraw(db: Connection, revocation: Revocation) -> int:
@@ -856,7 +917,20 @@ def _withdraw(db: Connection, revocation: Revocation) -> int:
     ).rowcount
 
 
+def _holds(db: Connection, basis: Basis | None) -> bool:
+    """Whether nothing was revoked since that an issuance was decided on."""
+    if basis is None:
+        return True
+    # On PostgreSQL whoever revokes waits until whoever issues has committed, or went first and is seen; SQLite
+    # lets in one writer at a time anyway.
+    _alone(db, "feed", shared=True)
+    given = {"keys": basis.keys, "seen": basis.seen, "subject": basis.subject, "proved_at": basis.proved_at}
+    return db.execute(_OVERTAKEN, given).first() is None
+
+
 def _tell(db: Connection, revocation: Revocation) -> None:
+    # So that numbers are given in the order in which their transactions are committed.
+    _alone(db, "feed")
     db.execute(
         insert(t.revocation).values(
             kind=revocation.kind.value,
@@ -886,6 +960,12 @@ def _insert_token(db: Connection, token: RefreshToken) -> None:
             "spent_at": token.spent_at,
         },
     )
+
+
+def _could_be_spent(token: RefreshToken, family: Family, rotation: Rotation) -> bool:
+    """What `_SPEND` asks."""
+    living = family.client == rotation.client and family.revoked_at is None and family.expires_at > rotation.now
+    return living and token.spent_at is None and token.expires_at > rotation.now
 
 
 def _judge(db: Connection, token: RefreshToken, family: Family, rotation: Rotation) -> Rotated:

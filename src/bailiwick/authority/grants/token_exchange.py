@@ -79,6 +79,7 @@ class TokenExchangeGrant:
             ends=min(subject.expires_at, actor.expires_at) if actor is not None else subject.expires_at,
             actor=_chain(subject, actor),
             refreshable=False,
+            rests_on=(*subject.keys, *(actor.keys if actor is not None else ())),
         )
 
     async def _subject(self, token: str, client: Client, now: float) -> Living:
