@@ -28,6 +28,7 @@ from .settings import Settings
 from .store import Store
 
 __all__ = [
+    "PARAMETERS",
     "REQUEST_URI",
     "AuthorizationEndpoint",
     "AuthorizationRequest",
@@ -41,6 +42,26 @@ __all__ = [
 
 # RFC 9126 section 2.2 suggests this form; the reference behind it is 256 random bits.
 REQUEST_URI: Final = "urn:ietf:params:oauth:request_uri:"
+
+# What an authorization request may say here; the rest is ignored (RFC 6749 section 3.1).
+PARAMETERS: Final = frozenset(
+    (
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "response_mode",
+        "state",
+        "nonce",
+        "code_challenge",
+        "code_challenge_method",
+        "scope",
+        "resource",
+        "prompt",
+        "max_age",
+        "login_hint",
+        "request",
+    )
+)
 
 # What a client may want to have back; larger ones make the address too long for some browser or proxy.
 MAX_STATE: Final = 2048

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
-from .authorize import REQUEST_URI, AuthorizationEndpoint
+from .authorize import PARAMETERS, REQUEST_URI, AuthorizationEndpoint
 from .clients import ClientAuthenticator
 from .ids import TokenBytes
 from .records import Origin, PushedRequest
@@ -21,10 +21,6 @@ from .settings import Settings
 from .store import Store
 
 __all__ = ["Pushed", "PushedRequestEndpoint", "PushingRequest"]
-
-# How the client proved itself is no part of what it asks, and a secret has no place in the store.
-_CREDENTIALS: Final = frozenset({"client_secret", "client_assertion", "client_assertion_type"})
-
 
 @dataclass(frozen=True, slots=True)
 class PushingRequest:
@@ -60,7 +56,9 @@ class PushingRequest:
         if form.get("request_uri") is not None:
             # Section 2.1: a pushed request cannot itself refer to one.
             raise Refused("invalid_request", "A pushed request cannot hold a request_uri.", id="BW400")
-        kept = [(name, value) for name, value in given if name not in _CREDENTIALS and name != "client_id"]
+        # Unknown parameters are ignored, so they are not kept either: how the client proved itself is no part of what
+        # it asks, a secret sent to the wrong endpoint has no place in the store, and neither has padding.
+        kept = [(name, value) for name, value in given if name in PARAMETERS and name != "client_id"]
         return cls(presented, (("client_id", presented.client), *kept), origin or Origin())
 
 

@@ -60,7 +60,13 @@ class SQLiteStore(SQLStore):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._engine = create_engine(
-            "sqlite://", creator=lambda: _connect(path), poolclass=QueuePool, pool_size=READERS, max_overflow=0
+            "sqlite://",
+            creator=lambda: _connect(path),
+            poolclass=QueuePool,
+            pool_size=READERS,
+            max_overflow=0,
+            # Errors would repeat a statement's values, password hashes and digests among them, wherever they are logged.
+            hide_parameters=True,
         )
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="bailiwick-read")
         self._writer = _Writer(path)
@@ -134,6 +140,11 @@ class _Job:
         else:
             self.future.set_result(self.result)
 
+    def give_up(self, error: BaseException) -> None:
+        """Tell whoever still waits, if anybody does, and was told nothing yet."""
+        if self.future.running() or (not self.future.done() and self.future.set_running_or_notify_cancel()):
+            self.future.set_exception(error)
+
 
 class _LostError(Exception):
     """SQLite gave a whole transaction up, and not only the statement that failed."""
@@ -146,7 +157,9 @@ class _Writer:
         self._path = path
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._ended = False
-        self._engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
+        self._engine = create_engine(
+            "sqlite://", creator=lambda: _connect(path), poolclass=NullPool, hide_parameters=True
+        )
         self._thread = threading.Thread(target=self._run, name="bailiwick-write", daemon=True)
         self._thread.start()
 
@@ -170,18 +183,25 @@ class _Writer:
                 self._work_from(job)
             except Exception as bad:  # whatever it is, nobody may wait for ever
                 log.exception("The writer of %s failed and starts anew", self._path)
-                job.settle(_explain(self._path, bad))
+                job.give_up(_explain(self._path, bad))
 
     def _work_from(self, job: _Job | None) -> None:
         """Open a connection and serve, beginning with this job, until the end."""
         with self._engine.connect() as db:
             while job is not None:
-                self._commit_together(db, job)
+                if not self._commit_together(db, job):
+                    # What is left of the transaction ends with the connection. Perhaps it was the connection that
+                    # failed, so the next job gets a new one.
+                    return
                 job = None if self._ended else self._jobs.get()
             self._ended = True
 
-    def _commit_together(self, db: Connection, first: _Job) -> None:
-        """Run a job, and those that wait behind it, in one transaction, each undone alone if it fails."""
+    def _commit_together(self, db: Connection, first: _Job) -> bool:
+        """Run a job, and those that wait behind it, in one transaction, each undone alone if it fails.
+
+        Returns:
+            Whether the transaction went through.
+        """
         done: list[_Job] = []
         failure: BaseException | None = None
         try:
@@ -195,13 +215,15 @@ class _Writer:
                         job.error = _explain(self._path, job.error)
             _raw(db).execute("COMMIT")
             db.commit()
-        except (DBAPIError, sqlite3.Error, _LostError) as bad:
+        except Exception as bad:  # whatever it is, those in `done` were promised an answer
             failure = _explain(self._path, bad)
-            db.rollback()
+            if not isinstance(bad, DBAPIError | sqlite3.Error | _LostError):
+                log.exception("A transaction of %s failed", self._path)
             if not done and first.future.set_running_or_notify_cancel():
                 done.append(first)
         for job in done:
             job.settle(failure)
+        return failure is None
 
     def _waiting(self, first: _Job) -> Iterator[_Job]:
         yield first

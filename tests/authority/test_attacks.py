@@ -1,0 +1,206 @@
+"""What hostile clients and people try at the authority itself, without HTTP, and do not get."""
+
+import pytest
+
+from bailiwick.authority.attempts import FREE, FREE_TOGETHER, network_of
+from bailiwick.authority.records import Origin
+from bailiwick.errors import Refused, Unavailable
+
+pytestmark = pytest.mark.anyio
+
+SLOWED = ("slow_down", "BW416")
+
+
+async def guess(world, password, address="203.0.113.66", name="alice", client="app"):
+    """One guess through the password grant."""
+    form = {"grant_type": "password", "username": name, "password": password, "client_id": client}
+    request = world.read(form, origin=Origin(address))
+    return await world.authority.token.answer(request, now=world.now)
+
+
+async def test_the_password_grant_is_no_way_around_the_login_pages_count(world):
+    for _ in range(FREE):
+        assert await world.refused(guess(world, "wrong")) == ("invalid_grant", "BW407")
+    assert await world.refused(guess(world, "alice's password")) == SLOWED
+    world.now += 31
+    assert (await guess(world, "alice's password")).access_token
+
+
+async def test_unknown_names_are_slowed_down_like_known_ones(world):
+    for name in ("alice", "nobody"):
+        for _ in range(FREE):
+            assert await world.refused(guess(world, "wrong", name=name)) == ("invalid_grant", "BW407")
+        assert await world.refused(guess(world, "wrong", name=name)) == SLOWED
+
+
+async def test_another_spelling_of_a_name_is_no_new_name(world):
+    for number in range(FREE):
+        await world.refused(guess(world, "wrong", name=("alice", "ALICE", "\uff41lice")[number % 3]))
+    assert await world.refused(guess(world, "wrong", name="Alice")) == SLOWED
+
+
+async def test_guesses_through_several_clients_are_counted_together(world):
+    for number in range(FREE):
+        await world.refused(guess(world, "wrong", client=("app", "other")[number % 2]))
+    assert await world.refused(guess(world, "wrong", client="other")) == SLOWED
+
+
+async def test_a_weak_secret_of_a_client_cannot_be_guessed_for_ever(world):
+    await world.admin.create_client("old", grants=["client_credentials"], scopes=["users:read"], secret="hunter2!")
+
+    async def show(secret, address="203.0.113.66"):
+        form = {"grant_type": "client_credentials", "client_id": "old", "client_secret": secret}
+        return await world.authority.token.answer(world.read(form, origin=Origin(address)), now=world.now)
+
+    for number in range(FREE):
+        assert await world.refused(show(f"guess {number}")) == ("invalid_client", "BW401")
+    assert await world.refused(show("hunter2!")) == SLOWED
+    assert (await show("hunter2!", "192.0.2.1")).access_token
+
+
+async def test_a_strong_secret_needs_no_count_so_nobody_can_keep_its_client_out(world):
+    for number in range(2 * FREE_TOGETHER):
+        wrong = {"grant_type": "client_credentials", "client_id": "service", "client_secret": f"{number:064}"}
+        assert await world.refused(world.ask(**wrong)) == ("invalid_client", "BW401")
+    assert (await world.serve()).access_token
+
+
+@pytest.mark.parametrize("failure", [Unavailable("busy", id="BW504", retry_after=1), RuntimeError("broken")])
+async def test_what_was_never_checked_is_no_guess(world, monkeypatch, failure):
+    async def fail(*_):
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.hasher, "verify", fail)
+        for _ in range(2 * FREE):
+            with pytest.raises(type(failure)):
+                await guess(world, "alice's password")
+    assert (await guess(world, "alice's password")).access_token
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_guesses_are_counted_by_network(address, network):
+    assert network_of(address) == network
+
+
+async def test_a_pushed_request_keeps_only_what_an_authorization_request_may_hold(flows):
+    # Whoever mistakes one endpoint for another sends what should be written down nowhere; and what is pushed without a
+    # secret must not fill the disk with whatever it likes.
+    kept = {}
+    push = flows.store.push_request
+
+    async def seen(request):
+        kept.update(request.parameters)
+        await push(request)
+
+    flows.store.push_request = seen
+    extra = [
+        ("code_verifier", "v" * 43),
+        ("password", "hunter2"),
+        ("refresh_token", "bwr_x"),
+        ("padding", "x" * 16_000),
+    ]
+    await flows.push("spa", pairs=[*flows.query("spa"), *extra])
+    assert kept == dict(flows.query("spa"))
+
+
+async def test_a_pushed_request_still_says_all_that_an_authorization_request_may_say(flows):
+    said = {"prompt": "consent", "max_age": "60", "login_hint": "alice", "nonce": "n", "response_mode": "form_post"}
+    pushed = await flows.push("spa", **said, resource=flows.api)
+    pairs = [("client_id", "spa"), ("request_uri", pushed.request_uri)]
+    asked = await flows.authorize(pairs=pairs)
+    request = asked.request
+    assert (request.prompt, request.max_age, request.hint, request.mode.value, request.resource) == (
+        frozenset({"consent"}),
+        60,
+        "alice",
+        "form_post",
+        flows.api,
+    )
+
+
+async def test_a_request_object_that_is_pushed_is_refused_and_not_left_out(flows):
+    assert await flows.refused(flows.push("spa", request="eyJhbGciOiJub25lIn0.e30.")) == (
+        "request_not_supported",
+        "BW400",
+    )
+
+
+@pytest.mark.parametrize("act", ["revoke", "disable and enable"])
+@pytest.mark.parametrize("by", ["code", "device"])
+async def test_what_was_allowed_before_a_client_was_revoked_begins_nothing_afterwards(flows, by, act):
+    client = "spa" if by == "code" else "tv"
+    if by == "code":
+        proof = await flows.code("spa")
+        use = flows.redeem
+    else:
+        proof = await flows.begin_device()
+        await flows.settle(await flows.enter(proof.user_code))
+        use = flows.poll
+    flows.now += 1
+    if act == "revoke":
+        await flows.admin.revoke_client_tokens(client)
+    else:
+        await flows.admin.disable_client(client)
+        await flows.admin.enable_client(client)
+    flows.now += 1
+    code, _ = await flows.refused(use(proof))
+    assert code == "invalid_grant"
+
+
+@pytest.mark.parametrize("act", ["password", "revoke", "disable and enable"])
+@pytest.mark.parametrize("by", ["code", "device"])
+async def test_what_a_person_allowed_before_everything_of_theirs_ended_begins_nothing_afterwards(flows, by, act):
+    if by == "code":
+        proof = await flows.code("spa")
+        use = flows.redeem
+    else:
+        proof = await flows.begin_device()
+        await flows.settle(await flows.enter(proof.user_code))
+        use = flows.poll
+    flows.now += 1
+    if act == "password":
+        await flows.admin.set_password("alice", "another password")
+    elif act == "revoke":
+        await flows.admin.revoke_account_tokens("alice")
+    else:
+        await flows.admin.disable_account("alice")
+        await flows.admin.enable_account("alice")
+    flows.now += 1
+    code, _ = await flows.refused(use(proof))
+    assert code == "invalid_grant"
+
+
+@pytest.mark.parametrize("by", ["code", "device"])
+async def test_what_was_taken_back_and_allowed_anew_is_not_what_was_allowed_before(flows, by):
+    if by == "code":
+        proof = await flows.code("spa")
+        use, client = flows.redeem, "spa"
+    else:
+        proof = await flows.begin_device(scope="users:read")
+        await flows.settle(await flows.enter(proof.user_code))
+        use, client = flows.poll, "tv"
+    flows.now += 1
+    (found,) = [
+        one for one in await flows.store.authorizations(subject=flows.people["alice"].id) if one.client == client
+    ]
+    await flows.authority.consents.withdraw(found.subject, found.id, origin=Origin(), now=flows.now)
+    flows.now += 1
+    if by == "code":
+        await flows.code("spa")
+    else:
+        again = await flows.begin_device(scope="users:read")
+        await flows.settle(await flows.enter(again.user_code))
+    with pytest.raises(Refused):
+        await use(proof)
