@@ -84,7 +84,7 @@ FOREIGN = {
     "click": {"cli"},
     "rich": {"cli", "demo"},
     "prometheus_client": {"web", "server"},
-    "limits": {"machine", "server"},
+    "limits": {"machine"},
 }
 
 # Ids whose refusals come with a later part of the work; each with the part. It must not be in use yet.

@@ -32,7 +32,7 @@ try:
     from bailiwick.authority import BALANCED, STRICT, Authority, Lifetimes, Registration, Settings, Store
     from bailiwick.authority.accounts import Verdict, prepare_password
     from bailiwick.authority.admin import Admin
-    from bailiwick.authority.attempts import CountedAttempts
+    from bailiwick.authority.attempts import Attempts, CountedAttempts
     from bailiwick.authority.clients import ClientAuthenticator
     from bailiwick.authority.keys import Seal
     from bailiwick.authority.records import Resource
@@ -95,6 +95,8 @@ class AuthorizationServer:
         audience: the identifier of the API that tokens are for; the issuer's origin if it is empty.
         seals: encrypt signing keys at rest, the first one those that are new, such as
             `KeyEncryptionKey.from_file(...)`; none: they lie in the store as they are.
+        attempts: what counts wrong guesses, or the address of a Redis in which several processes count them together,
+            such as "redis://localhost:6379/0" (needs `bailiwick[redis]`); None counts in this process's memory.
         now: the clock, in seconds since 1970-01-01 UTC.
         token_bytes: the source of randomness: a number of bytes in, that many random bytes out.
 
@@ -116,6 +118,7 @@ class AuthorizationServer:
         settings: Settings | None = None,
         audience: str = "",
         seals: Sequence[Seal] = (),
+        attempts: Attempts | str | None = None,
         now: Callable[[], float] = time.time,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -129,6 +132,7 @@ class AuthorizationServer:
         self.issuer_path = urlsplit(issuer).path
         self._source: str | Path | Store = MemoryStore() if store == MEMORY else store
         self._seals = tuple(seals)
+        self._attempts = _shared(attempts) if isinstance(attempts, str) else attempts
         self._clock = now
         self._token_bytes = token_bytes
         self._hasher = Argon2Hasher()
@@ -166,6 +170,7 @@ class AuthorizationServer:
                 self._hasher,
                 clock=self._clock,
                 token_bytes=self._token_bytes,
+                attempts=self._attempts,
                 seals=self._seals,
             )
             await authority.prepare()
@@ -312,6 +317,13 @@ class AuthorizationServer:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _shared(address: str) -> Attempts:
+    # An extra: most authorities are one process, and need no Redis.
+    from bailiwick.machine.shared_attempts import SharedAttempts
+
+    return SharedAttempts(address)
 
 
 class _RootMetadata:

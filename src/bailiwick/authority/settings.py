@@ -6,7 +6,7 @@ A setting that would be dangerous is refused when the authority is made, not not
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -187,6 +187,9 @@ class Settings:
         client_certificates: a proxy in front verifies clients' certificates and is trusted to say so (RFC 8705), in
             the header `Client-Cert` of RFC 9440, which it takes away from whatever clients send.
         registration: who may register clients; None: nobody.
+        trusted_proxies: addresses and networks, such as "10.0.0.0/8", whose `X-Forwarded-For` is believed, and then
+            no one else's `Client-Cert`; by default nobody's. A server in front of the application that reads such
+            headers by itself (uvicorn: `proxy_headers`) has to be told not to.
         password_min_length: characters that a new password must have (NIST SP 800-63B section 5.1.1.2 says 8).
 
     Raises:
@@ -203,6 +206,7 @@ class Settings:
     require_pushed: bool = False
     client_certificates: bool = False
     registration: Registration | None = None
+    trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_issuer(self.issuer)
@@ -216,6 +220,29 @@ class Settings:
             object.__setattr__(self, "resources", (Resource(self.audience), *self.resources))
         if self.password_min_length < 1:
             raise ConfigurationError("password_min_length must be at least 1.")
+        # Read once here, so that a mistake fails the start.
+        proxies: object = self.trusted_proxies
+        if isinstance(proxies, str):
+            raise ConfigurationError("trusted_proxies is a list of addresses and networks.", id="BW104")
+        _ = self.proxy_networks
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of the trusted proxies.
+
+        Raises:
+            ConfigurationError: one is none, or is everybody.
+        """
+        networks = []
+        for text in self.trusted_proxies:
+            try:
+                network = ip_network(text)
+            except ValueError as bad:
+                raise ConfigurationError(f"The trusted proxy {text!r} is no address and no network: {bad}.") from bad
+            if network.prefixlen == 0:
+                raise ConfigurationError(f"The trusted proxies {text!r} are everybody; name those that are yours.")
+            networks.append(network)
+        return tuple(networks)
 
     @property
     def default_resource(self) -> Resource:

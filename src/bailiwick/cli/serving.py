@@ -8,13 +8,16 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 
 from bailiwick.errors import ConfigurationError
 
 __all__ = ["address_of", "listen", "run_async", "serve_on"]
+
+# Seconds that open requests are given to end when the process is told to stop.
+GRACE: Final = 5
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -91,7 +94,16 @@ async def serve_on(sock: socket.socket, app: Any, ready: Callable[[], None], *, 
         log_level: uvicorn's.
     """
     # Header lines are bounded by the server (h11: 64 KiB for the whole head); server_header names no version.
-    config = uvicorn.Config(app, log_level=log_level, server_header=False, access_log=log_level in {"info", "debug"})
+    config = uvicorn.Config(
+        app,
+        log_level=log_level,
+        server_header=False,
+        access_log=log_level in {"info", "debug"},
+        # It would believe whoever calls from this machine; whom to believe is a setting of the authority.
+        proxy_headers=False,
+        # Followers of the feed wait for up to half a minute, and come back by themselves.
+        timeout_graceful_shutdown=GRACE,
+    )
     await _Announced(config, ready).serve(sockets=[sock])
 
 

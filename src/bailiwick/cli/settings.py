@@ -75,6 +75,8 @@ class Configured(BaseSettings):
     password_min_length: int = 8
     require_pushed: bool = False
     client_certificates: bool = False
+    trusted_proxies: list[str] = []
+    attempts: SecretStr | None = None
     key_encryption_key: SecretStr | None = None
     key_encryption_key_file: Path | None = None
     former_key_encryption_key_files: list[Path] = []
@@ -129,6 +131,7 @@ class Configured(BaseSettings):
             password_min_length=self.password_min_length,
             require_pushed=self.require_pushed,
             client_certificates=self.client_certificates,
+            trusted_proxies=tuple(self.trusted_proxies),
             registration=None
             if entry is None
             else Registration(
@@ -170,7 +173,12 @@ class Configured(BaseSettings):
 
         settings = self.authority_settings()
         return AuthorizationServer(
-            self.read_catalog(), issuer=settings.issuer, store=self.store, settings=settings, seals=self.seals()
+            self.read_catalog(),
+            issuer=settings.issuer,
+            store=self.store,
+            settings=settings,
+            seals=self.seals(),
+            attempts=self.attempts.get_secret_value() if self.attempts is not None else None,
         )
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,6 +21,7 @@ from .assets import Assets
 from .endpoints import CertificateReader, Endpoints
 from .pages import Pages
 from .people import People
+from .proxies import Proxies
 from .seal import Seal
 from .session import Sessions
 
@@ -85,7 +87,11 @@ def build_app(
     ]
     if issuer_path:
         routes.append(_route(WELL_KNOWN + issuer_path, at.metadata, "GET"))
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_routed})
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Proxies, trusted=authority.settings.proxy_networks)],
+        exception_handlers={HTTPException: _not_routed},
+    )
     # Starlette would answer a slash too many with a 307, which repeats a POST and the password in it, at an address
     # made of the request's Host header and of the scheme that a proxy in front may have changed.
     app.router.redirect_slashes = False

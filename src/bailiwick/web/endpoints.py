@@ -220,8 +220,8 @@ class Endpoints:
 def origin_of(request: Request) -> Origin:
     """From where a request came, for the journal.
 
-    Forwarded headers are not read here: the server in front of the application replaces the peer's
-    address by theirs where it trusts that peer, and anybody else could write what they like.
+    Forwarded headers are not read here: `Proxies` has replaced the peer's address by what a trusted proxy
+    says, and anybody else could write what they like.
     """
     address = request.client.host if request.client is not None else ""
     return Origin(address, request.headers.get("user-agent", ""))
