@@ -1,5 +1,8 @@
 """What hostile clients and people try at the authority itself, without HTTP, and do not get."""
 
+import asyncio
+from collections import Counter
+
 import pytest
 
 from bailiwick.authority.attempts import FREE, FREE_TOGETHER, network_of
@@ -24,6 +27,18 @@ async def test_the_password_grant_is_no_way_around_the_login_pages_count(world):
     assert await world.refused(guess(world, "alice's password")) == SLOWED
     world.now += 31
     assert (await guess(world, "alice's password")).access_token
+
+
+async def test_guesses_that_come_all_at_once_tell_no_more_than_one_after_the_other(world):
+    # The right one is among them, and late: it has to look like the others.
+    tries = [*(f"wrong {number}" for number in range(3 * FREE)), "alice's password"]
+    outcomes = await asyncio.gather(*(guess(world, one) for one in tries), return_exceptions=True)
+    assert Counter(one.id for one in outcomes) == {"BW407": FREE, "BW416": 2 * FREE + 1}
+
+
+async def test_one_person_may_be_right_as_often_at_once_as_they_like(world):
+    outcomes = await asyncio.gather(*(guess(world, "alice's password") for _ in range(2 * FREE_TOGETHER)))
+    assert len({one.refresh_token for one in outcomes}) == 2 * FREE_TOGETHER
 
 
 async def test_unknown_names_are_slowed_down_like_known_ones(world):

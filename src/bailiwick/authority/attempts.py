@@ -88,20 +88,21 @@ async def guessing(attempts: Attempts, what: str, whose: str, address: str, now:
     """
     network = network_of(address)
     here, together = [f"{what}:{whose}@{network}"], [f"{what}:{whose}", *([f"{what}@{network}"] if network else [])]
-    await attempts.check(here, now)
-    await attempts.check(together, now, free=FREE_TOGETHER)
-    names = [*here, *together]
-    # Counted before it is known to be wrong: guesses that come all at once are counted all the same.
-    await attempts.failed(names, now)
+
+    async def check() -> None:
+        await attempts.check(here, now)
+        await attempts.check(together, now, free=FREE_TOGETHER)
+
+    await check()
     try:
         yield
     except Refused:
+        await check()
+        await attempts.failed([*here, *together], now)
         raise
-    except BaseException:
-        # Too busy, broken or hung up: nothing was told about the guess, so it was none.
-        await attempts.succeeded(names)
-        raise
-    await attempts.succeeded(names)
+    # Once more, right or wrong: of guesses that come all at once, whoever is late learns nothing about theirs. To count
+    # them all beforehand would keep out people who are right many times at once.
+    await check()
 
 
 class CountedAttempts:
