@@ -149,3 +149,34 @@ def test_another_address_is_refused_and_not_repeated(address):
     with pytest.raises(ConfigurationError) as refused:
         SharedAttempts(address)
     assert "very-secret@" not in str(refused.value)
+
+
+async def test_two_servers_refuse_together_what_was_guessed_at_either(redis_address, tmp_path):
+    import httpx
+
+    from bailiwick import Catalog
+    from bailiwick.server import AuthorizationServer
+
+    catalog = Catalog({"notes:read": "Read notes"}, roles={"reader": ["notes:read"]})
+    issuer, store = "https://auth.example.com", tmp_path / "authority.db"
+    nodes = [
+        AuthorizationServer(catalog, issuer=issuer, store=store, attempts=f"{redis_address.rstrip('0')}1")
+        for _ in range(2)
+    ]
+    form = {"grant_type": "password", "client_id": "cli", "username": "ada"}
+    async with nodes[0] as one, nodes[1] as two:
+        admin = await one.admin()
+        await admin.create_account("ada", "correct horse battery", roles=["reader"])
+        await admin.create_client("cli", public=True, grants=["password"], scopes=["notes:read"], first_party=True)
+
+        async def log_in(node, password):
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(node), base_url=issuer) as http:
+                return await http.post("/token", data={**form, "password": password})
+
+        for number in range(10):
+            assert (await log_in((one, two)[number % 2], "wrong")).status_code == 400
+        for node in (one, two):
+            # The right password as well: whoever guesses learns nothing from it.
+            refused = await log_in(node, "correct horse battery")
+            assert (refused.status_code, refused.json()["error"]) == (429, "slow_down")
+            assert int(refused.headers["retry-after"]) > 0
