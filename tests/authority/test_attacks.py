@@ -7,7 +7,8 @@ import pytest
 
 from bailiwick.authority.attempts import FREE, FREE_TOGETHER, network_of
 from bailiwick.authority.records import Origin
-from bailiwick.errors import Refused, Unavailable
+from bailiwick.errors import InvalidToken, Refused, Unavailable
+from bailiwick.tokens import Revocations
 
 pytestmark = pytest.mark.anyio
 
@@ -219,3 +220,64 @@ async def test_what_was_taken_back_and_allowed_anew_is_not_what_was_allowed_befo
         await flows.settle(await flows.enter(again.user_code))
     with pytest.raises(Refused):
         await use(proof)
+
+
+async def guarded(flows, tokens):
+    """Whether a guard that follows the feed still takes a token, and whether introspection does."""
+    revoked = Revocations()
+    for line in await flows.store.revocations(now=flows.now):
+        revoked.add(line.kind.value, line.key, at=line.at, until=line.until, number=line.number, scope=line.scope)
+    active = (await flows.introspect(tokens.access_token))["active"]
+    try:
+        revoked.apply(await flows.authority.verifier.verify(tokens.access_token))
+    except InvalidToken:
+        return False, active
+    return True, active
+
+
+@pytest.mark.parametrize("act", ["client disabled", "client revoked", "token revoked", "person disabled", "taken back"])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_an_exchanged_token_ends_with_all_that_the_first_one_hangs_on(flows, act, times):
+    first = await flows.redeem(await flows.code("spa"))
+    tokens = first
+    for _ in range(times):
+        tokens = await flows.exchange(tokens)
+    assert await guarded(flows, tokens) == (True, True)
+    match act:
+        case "client disabled":
+            await flows.admin.disable_client("spa")
+        case "client revoked":
+            await flows.admin.revoke_client_tokens("spa")
+        case "token revoked":
+            await flows.revoke(first.access_token, "spa")
+        case "person disabled":
+            await flows.admin.disable_account("alice")
+        case "taken back":
+            await flows.admin.withdraw(flows.claims(first)["authz"])
+    assert await guarded(flows, tokens) == (False, False)
+
+
+async def test_an_exchanged_token_ends_with_the_token_of_who_acts(flows):
+    acting = await flows.ask(grant_type="client_credentials", **flows.proof("gateway"))
+    actor = {"actor_token": acting.access_token, "actor_token_type": "urn:ietf:params:oauth:token-type:access_token"}
+    tokens = await flows.exchange(await flows.redeem(await flows.code("spa")), **actor)
+    assert await guarded(flows, tokens) == (True, True)
+    await flows.revoke(acting.access_token, "gateway", flows.secrets["gateway"])
+    assert await guarded(flows, tokens) == (False, False)
+
+
+async def test_a_token_is_not_handed_on_for_ever(flows):
+    tokens = await flows.redeem(await flows.code("spa"))
+    sizes = []
+    for _ in range(5):
+        tokens = await flows.exchange(tokens)
+        sizes.append(len(tokens.access_token))
+    assert max(sizes) < 4_096
+    refusals = []
+    for _ in range(20):
+        try:
+            tokens = await flows.exchange(tokens)
+        except Refused as why:
+            refusals.append(why.code)
+    assert refusals[-1] == "invalid_request"
+    assert len(tokens.access_token) < 4_096

@@ -11,7 +11,8 @@ asked for), `last` (the number to ask for next), `life` (seconds that a line las
 "authorization", "subject" and "client"; `key` is the token's `jti` or the id of the other; tokens
 with a `rev` below the number are meant, and those with an `iat` in an earlier second than `at`; of a token without
 `rev`, those with `iat` at or before `at`. `until` is when the last of them has expired anyway, so that a
-follower forgets the line then; `scope` is "" unless `kind` is "scope".
+follower forgets the line then; `scope` is "" unless `kind` is "scope". A token that was exchanged names in
+`rests_on` what it hangs on besides its own ids: a line about any of those means it too.
 """
 
 from __future__ import annotations

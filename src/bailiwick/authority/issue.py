@@ -15,7 +15,7 @@ from bailiwick.errors import InvalidScope, Refused
 from bailiwick.scopes import Catalog, Ceilings, ScopeSet
 from bailiwick.scopes import issue as formula
 from bailiwick.tokens import opaque
-from bailiwick.tokens.revoked import SEEN
+from bailiwick.tokens.revoked import RESTS_ON, SEEN
 
 from .ids import TokenBytes, mint_authorization, mint_family, mint_token_id
 from .keys import SigningKeys
@@ -192,6 +192,10 @@ class Issuer:
         }
         if authorization is not None:
             claims["authz"] = authorization.id
+        told = {permit.subject, client.id, permit.begins, claims.get("authz")}
+        if rests := [key for key in dict.fromkeys(permit.rests_on) if key not in told]:
+            # Whoever follows the feed must see that this token ends with those, too.
+            claims[RESTS_ON] = rests
         if permit.authenticated_at is not None:
             claims["auth_time"] = int(permit.authenticated_at)  # RFC 9068 section 2.2.1
         if permit.actor is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bailiwick.errors import InvalidToken
 from bailiwick.scopes import Catalog, Principal, ScopeSet
 from bailiwick.tokens import Verifier
-from bailiwick.tokens.revoked import Issued
+from bailiwick.tokens.revoked import Issued, rests_on
 
 from .records import ACCOUNT_PREFIX, Resource, Revoked
 from .settings import Settings
@@ -32,7 +32,8 @@ class Living:
         authorization: the id of the authorization that it hangs on; None for a client that acts for itself.
         family: the id of the refresh family that it came with; "" if it came with none.
         expires_at: seconds since the epoch.
-        keys: the ids of all that it hangs on: its own, its family's, subject's, client's and authorization's.
+        keys: the ids of all that it hangs on: its own, its family's, subject's, client's and authorization's, and of
+            what was exchanged for it.
     """
 
     principal: Principal
@@ -83,6 +84,7 @@ class Worth:
         authorization = read.claims.get("authz")
         family, _, _ = jti.rpartition(".")
         keys = [jti, read.subject, client, *([family] if family else []), *([authorization] if authorization else [])]
+        keys += rests_on(read.claims)
         if await self._is_revoked(keys, Issued.of(read), now):
             return None
         scopes = await self.left(read.scopes, client, read.subject, authorization, resource.identifier)

@@ -10,19 +10,30 @@ its making began (`rev`), and lines with a higher number are later than the toke
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bailiwick.errors import InvalidToken
 from bailiwick.scopes import Principal, ScopeSet
 
-__all__ = ["KINDS", "SEEN", "Issued", "Revocations"]
+__all__ = ["KINDS", "RESTS_ON", "SEEN", "Issued", "Revocations", "rests_on"]
 
 # What can be revoked, as the feed names it. "scope" is one scope of an authorization.
 KINDS: Final = ("token", "family", "scope", "authorization", "subject", "client")
 
 # The claim of an access token that holds the number of the feed's newest line when its making began.
 SEEN: Final = "rev"
+
+# The claim of an exchanged token that holds the ids of what was presented for it, and of whose that was: tokens,
+# people, clients. Each of them ends the exchanged token too (RFC 8693 section 5: a chain is as good as its start).
+RESTS_ON: Final = "rests_on"
+
+
+def rests_on(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """What else a token hangs on, as it says itself; empty for one that was not exchanged."""
+    named = claims.get(RESTS_ON)
+    return tuple(one for one in named if isinstance(one, str)) if isinstance(named, list | tuple) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,7 @@ class Revocations:
             ("authorization", authorization),
             ("subject", principal.subject),
             ("client", principal.client_id or ""),
+            *((kind, key) for key in rests_on(claims) for kind in self._at),
         ):
             moments = self._at[kind]
             if moments and isinstance(key, str):

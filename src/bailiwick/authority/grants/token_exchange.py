@@ -32,6 +32,8 @@ _TYPES: Final = (ACCESS_TOKEN_TYPE, "urn:ietf:params:oauth:token-type:jwt")
 # How long a chain of services may get. The claim grows with each, and beyond the first they are history
 # that decides nothing (section 4.1).
 MAX_ACTORS: Final = 4
+# The same for a token that is handed on and on: it names each token before it, and travels in a header.
+MAX_HANDED_ON: Final = 16
 
 
 class TokenExchangeGrant:
@@ -59,6 +61,9 @@ class TokenExchangeGrant:
         _check_types(asked)
         subject = await self._subject(asked.subject_token, client, now)
         actor = await self._actor(asked.actor_token, client, now) if asked.actor_token is not None else None
+        rests = (*subject.keys, *(actor.keys if actor is not None else ()))
+        if len(set(rests)) > MAX_HANDED_ON:
+            raise _bad("This token has been handed on too often.")
         resource = self._target(request, asked, subject)
         standing = authorization = None
         if subject.principal.subject.startswith(ACCOUNT_PREFIX):
@@ -79,7 +84,7 @@ class TokenExchangeGrant:
             ends=min(subject.expires_at, actor.expires_at) if actor is not None else subject.expires_at,
             actor=_chain(subject, actor),
             refreshable=False,
-            rests_on=(*subject.keys, *(actor.keys if actor is not None else ())),
+            rests_on=rests,
         )
 
     async def _subject(self, token: str, client: Client, now: float) -> Living:
