@@ -32,7 +32,10 @@ class Served(threading.Thread):
 
     def __init__(self, make):
         super().__init__(daemon=True)
-        self.sock = socket.create_server(("127.0.0.1", 0))
+        # The protocol is named so that asyncio sends small answers at once, as `bailiwick serve` does.
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self.sock.bind(("127.0.0.1", 0))
+        self.sock.listen(128)
         self.base = f"http://127.0.0.1:{self.sock.getsockname()[1]}"
         self._make = make
         self._is_up = threading.Event()

@@ -32,7 +32,8 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, kind, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        sock = socket.socket(family, kind)
+        # Named, because asyncio sends small answers at once (TCP_NODELAY) on sockets that say so; others wait for 40 ms.
+        sock = socket.socket(family, kind, socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as bad:
         raise ConfigurationError(f"The host {host!r} is not an address of this machine: {bad}.") from bad
     try:
