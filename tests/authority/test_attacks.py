@@ -281,3 +281,22 @@ async def test_a_token_is_not_handed_on_for_ever(flows):
             refusals.append(why.code)
     assert refusals[-1] == "invalid_request"
     assert len(tokens.access_token) < 4_096
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"code_verifier": "w" * 43}, "code_verifier"),
+        ({"code_verifier": None}, "code_verifier"),
+        ({"redirect_uri": "https://evil.example/cb"}, "redirect_uri"),
+        ({"client_id": "native"}, "native"),
+        ({"resource": "https://files.example.com"}, "resource"),
+    ],
+)
+async def test_a_stolen_code_that_is_tried_in_vain_leaves_a_line_in_the_journal(flows, wrong, why):
+    code = await flows.code("spa")
+    await flows.refused(flows.redeem(code, **wrong))
+    (line,) = await flows.lines("code.refused")
+    assert line.subject == flows.people["alice"].id
+    assert why in line.detail
+    assert code not in repr(line)

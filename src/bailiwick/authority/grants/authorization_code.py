@@ -39,6 +39,17 @@ class AuthorizationCodeGrant:
         asked = request.asked
         assert isinstance(asked, CodeAsked)  # noqa: S101 - the reader of this grant type made it
         code = await self._spend(asked, request, client, now)
+        try:
+            return await self._check(asked, request, client, code)
+        except Refused as why:
+            # Whoever spends a code in vain is a client with a fault or a thief: either is worth a line.
+            line = Event(
+                now, "code.refused", client.id, code.subject, client.id, code.family, why.detail, origin=request.origin
+            )
+            await self._store.record(line)
+            raise
+
+    async def _check(self, asked: CodeAsked, request: TokenRequest, client: Client, code: Code) -> Permit:
         if code.client != client.id:
             raise _invalid(f"code of client {code.client}, presented by {client.id}")
         # "if the redirect_uri parameter was included in the authorization request ... their values MUST be
