@@ -302,7 +302,8 @@ class Guard:
             conn: the ASGI connection scope, as `request.scope` in Starlette.
         """
         found: Principal | None = conn.get(self._key)
-        return found
+        # A copy of a connection, with headers of its own, does not inherit who called on the other.
+        return found if found is not None and conn.get(self._proof) == _authorization(conn) else None
 
     async def authenticate(self, conn: Conn) -> Principal:
         """Prove who calls, once for each request however many guards the tree holds.

@@ -38,6 +38,7 @@ from .scopes import Catalog, Principal, Requirement, Rule, all_of, any_of
 __all__ = ["Guard", "Ownership", "Security", "SecurityScopes", "require_scope"]
 
 DOCUMENTATION: Final = "API documentation"
+KEPT_RULES: Final = 4096
 
 
 def require_scope(*names: str) -> Any:
@@ -201,7 +202,10 @@ class Guard(asgi.Guard):
         if requirement is not None:
             rule = self._rules.get(tuple(scopes))
             if rule is None:
-                rule = self._rules[tuple(scopes)] = self.catalog.compile(requirement, where="Security(scopes=...)")
+                rule = self.catalog.compile(requirement, where="Security(scopes=...)")
+                # Scopes stand in declarations, of which there are few; but nothing keeps others from making them.
+                if len(self._rules) < KEPT_RULES:
+                    self._rules[tuple(scopes)] = rule
             if not rule.allows(caller.held):
                 caller.require(requirement)
         return caller
@@ -267,10 +271,8 @@ class Guard(asgi.Guard):
             raise ConfigurationError(f"protect() takes a FasterAPI application, not a {type(app).__name__}.")
         if protection_of(app) is not None:
             raise ConfigurationError("This application is protected already.")
-        settled = {
-            path.rstrip("/") or "/": _declaration(value, f"mounts[{path!r}]") for path, value in (mounts or {}).items()
-        }
-        Protection(self, app, _declaration(docs, "docs"), settled, _declaration(default, "default")).install()
+        settled = {path: self._settling(value, f"mounts[{path!r}]") for path, value in (mounts or {}).items()}
+        Protection(self, app, self._settling(docs, "docs"), settled, self._settling(default, "default")).install()
 
     def plan(self, app: Any) -> Plan:
         """What every route of a protected application needs: the object that is enforced.
@@ -284,13 +286,16 @@ class Guard(asgi.Guard):
         protection = protection_of(app)
         if protection is None or protection.guard is not self:
             raise ConfigurationError("This application is not protected; call guard.protect(app) first.")
-        return protection.compile()
+        return protection.finish()
 
-
-def _declaration(value: Any, where: str) -> Need | Public | None:
-    """What `docs=`, `mounts=` and `default=` take: the result of `requires`, `optional` or `public`."""
-    if isinstance(value, Depends):
-        value = value.dependency
-    if value is None or isinstance(value, Need | Public):
-        return value
-    raise ConfigurationError(f"{where} takes guard.requires(...) or guard.public(...), not a {type(value).__name__}.")
+    def _settling(self, value: Any, where: str) -> Need | Public | None:
+        """What `docs=`, `mounts=` and `default=` take: the result of `requires`, `optional` or `public`."""
+        if isinstance(value, Depends):
+            value = value.dependency
+        if isinstance(value, Need) and value.guard not in {None, self}:
+            raise ConfigurationError(f"{where} was made by another guard; its tokens would not be verified here.")
+        if value is None or isinstance(value, Need | Public):
+            return value
+        raise ConfigurationError(
+            f"{where} takes guard.requires(...) or guard.public(...), not a {type(value).__name__}."
+        )

@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Any, Final
 
 from fastapi import params
 from fastapi.security.base import SecurityBase
@@ -13,7 +13,7 @@ from bailiwick import asgi
 from bailiwick.asgi import Public
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import StepUp, unresolved_in
-from bailiwick.graph.signature import read_signature
+from bailiwick.graph.signature import metadata_in, plain_type, read_signature
 from bailiwick.scopes import Requirement, all_of
 
 from .declarations import Anonymous, Need
@@ -175,7 +175,7 @@ def check_ignored(place: Place, where: str) -> None:
     for call, node in _callables(place):
         run = {child.name: child.call for child in node.dependencies}
         for parameter in read_signature(call, closures=False):
-            markers = [one for one in (parameter.default, *_metadata(parameter.annotation)) if _is_marker(one)]
+            markers = [one for one in (parameter.default, *metadata_in(parameter.annotation)) if _is_marker(one)]
             if not markers or not _is_ignored(markers, parameter, run.get(parameter.name)):
                 continue
             raise ConfigurationError(
@@ -199,7 +199,7 @@ def _is_ignored(markers: Sequence[Any], parameter: inspect.Parameter, run: Any) 
         run: what FastAPI runs for it, or None.
     """
     # A bare Depends() means the annotation itself.
-    calls = [getattr(one, "dependency", one) or _type_of(parameter.annotation) for one in markers]
+    calls = [getattr(one, "dependency", one) or plain_type(parameter.annotation) for one in markers]
     if not _is_guard(markers[-1]) and run is not None and run == calls[-1]:
         calls.pop()
     return any(_leads_to_guard(one, set()) for one in calls)
@@ -219,24 +219,6 @@ def _callables(place: Place) -> Iterator[tuple[Callable[..., Any], Dependant]]:
             yield node.call, node
 
 
-def _metadata(annotation: Any) -> Iterator[Any]:
-    """What `Annotated` adds anywhere in a type, in the order in which it is written."""
-    if type(annotation).__name__ == "TypeAliasType":
-        yield from _metadata(annotation.__value__)
-    elif get_origin(annotation) is Annotated:
-        yield from _metadata(annotation.__origin__)
-        yield from annotation.__metadata__
-    else:
-        for part in get_args(annotation):
-            yield from _metadata(part)
-
-
-def _type_of(annotation: Any) -> Any:
-    while get_origin(annotation) is Annotated:
-        annotation = annotation.__origin__
-    return annotation
-
-
 def _is_marker(thing: Any) -> bool:
     return isinstance(thing, params.Depends) or _is_guard(thing)
 
@@ -253,9 +235,9 @@ def _leads_to_guard(call: Any, seen: set[int]) -> bool:
         return False
     seen.add(id(call))
     for parameter in read_signature(call, closures=False):
-        for marker in (parameter.default, *_metadata(parameter.annotation)):
+        for marker in (parameter.default, *metadata_in(parameter.annotation)):
             if isinstance(marker, params.Depends):
-                below = marker.dependency or _type_of(parameter.annotation)
+                below = marker.dependency or plain_type(parameter.annotation)
                 if _leads_to_guard(below, seen):
                     return True
     return False

@@ -6,7 +6,7 @@ functions fill them: what a path, a query, a form or a body gives stays what it 
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final
 
 import FasterAPI  # type: ignore[import-untyped]
@@ -52,6 +52,8 @@ __all__ = [
     "fill",
     "is_documentation",
     "is_scheme",
+    "path_key",
+    "served_by",
     "specs_of",
 ]
 
@@ -158,6 +160,22 @@ def address_of(method: str, path: str) -> tuple[str, ...]:
     """Where the radix tree keeps a route: of two routes with one address the later one is served."""
     segments = ("*" if one[0] == "{" and one[-1] == "}" else one for one in _split(path))
     return (method.upper(), *segments)
+
+
+def path_key(path: str) -> str:
+    """A path as the router sees it, to which slashes before, after and between mean nothing."""
+    return "/" + "/".join(_split(path))
+
+
+def served_by(router: Any) -> Iterator[tuple[str, str, Any]]:
+    """Method, path and handler of all that a router serves, whether or not the application lists it."""
+    todo: list[tuple[str, Any]] = [("", router.root)]
+    while todo:
+        path, node = todo.pop()
+        for method, (handler, _) in node.handlers.items():
+            yield method, path or "/", handler
+        for segment, child in node.children.items():
+            todo.append((f"{path}/{{{child.param_name}}}" if child.is_param else f"{path}/{segment}", child))
 
 
 def is_scheme(call: object) -> bool:

@@ -1,8 +1,9 @@
 """One FasterAPI application under one guard: closed by default, and refused early."""
 
+import functools
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,10 +12,19 @@ from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Dependant, Kind, Plan, RoutePlan
 
 from .declarations import Need
-from .internals import Faster, HTTPException, RadixRouter, address_of, answer_to, is_documentation
+from .internals import (
+    Faster,
+    HTTPException,
+    RadixRouter,
+    address_of,
+    answer_to,
+    is_documentation,
+    path_key,
+    served_by,
+)
 from .openapi import describe
 from .reading import Declared, entry_of, read_declared, read_route, source_of
-from .running import SocketProgram, run_of
+from .running import Run, SocketProgram, run_of
 from .serving import STRAIGHT, Sent, guarded, guarded_socket, ungated
 
 __all__ = ["Protection", "protection_of"]
@@ -27,7 +37,8 @@ Settled = Need | Public | None
 def protection_of(app: Any) -> "Protection | None":
     """Under what an application stands, or None."""
     found: Protection | None = getattr(type(app), "bailiwick", None)
-    return found
+    # Another application of the class that it was given is not protected by that.
+    return found if found is not None and found.app is app else None
 
 
 class Protection:
@@ -37,10 +48,17 @@ class Protection:
         self.guard = guard
         self.app = app
         self.docs = docs
-        self.mounts = mounts
+        self.mounts = {path_key(path): settled for path, settled in mounts.items()}
         self.default = default
+        self.is_derived = False  # made for an application that a protected one mounts
+        self.unused = set(self.mounts)
+        # WebSocket handlers whose place another one took before the start.
+        self._replaced: list[tuple[str, Any]] = []
         self._plan: Plan | None = None
+        self._finished = False
         self._lock = threading.RLock()
+        # Held while something is added: it is there before all routes are read, or gated as a late one.
+        self.adding = self._lock
         self._at: dict[tuple[str, ...], RoutePlan] = {}
         self._refusals = Refusals(guard, app)
 
@@ -71,10 +89,16 @@ class Protection:
             if self._plan is not None:
                 return self._plan
             self._at = {}
+            self.unused = set(self.mounts)
             routes = [self._read(route) for route in self._routes()]
             for served in routes:
                 self._check_address(served.method, served.path, served.entry)
+            routes += self._unlisted({served.address for served in routes})
+            for path, handler in self._replaced:
+                self._check_address("WS", path, self._read_socket(path, handler)[0])
             sockets = [self._read_socket(path, handler) for path, handler in self.app._ws_routes.items()]  # noqa: SLF001
+            for entry, _ in sockets:
+                self._check_address("WS", entry.path, entry)
             mounts = [self._read_mount(path, mounted) for path, mounted in self.app._mounts]  # noqa: SLF001
             # Of two equal registrations at one address the later one is served, and stands in the plan once.
             entries = {served.address: served.entry for served in routes}
@@ -97,23 +121,83 @@ class Protection:
             ]
             self._plan = plan
             self.app._openapi_cache = None  # noqa: SLF001
-            # From now on the way in is FasterAPI's own, at no cost.
-            del type(self.app)._asgi_app  # noqa: SLF001
+            if not strict:
+                self._open()
             return plan
 
-    async def start(self, receive: Any, send: Any) -> None:
-        """Compile when the server starts the application, and tell it if that fails.
+    def finish(self) -> Plan:
+        """Compile, and insist on what can be known only when nothing more is added before the start.
 
         Raises:
-            ConfigurationError: a route is not settled, or declared wrongly.
+            ConfigurationError: a route is not settled, or declared wrongly, or `mounts=` settles nothing.
         """
+        with self._lock:
+            plan = self.compile()
+            if not self._finished:
+                plan.check()
+                if self.unused:
+                    raise ConfigurationError(
+                        f"mounts= settles paths at which nothing is served: {', '.join(sorted(self.unused))}. "
+                        "What was meant is open to whatever default= says."
+                    )
+                self._open()
+            return plan
+
+    def _open(self) -> None:
+        """From now on the way in is FasterAPI's own, at no cost."""
+        if not self._finished:
+            self._finished = True
+            del type(self.app)._asgi_app  # noqa: SLF001
+
+    def enter(self, app: Any) -> None:
+        """See to it that everything is in place before a first request is matched.
+
+        Raises:
+            ConfigurationError: a route is not settled, or declared wrongly, or `mounts=` settles nothing.
+        """
+        if app is self.app:
+            self.finish()
+
+    async def start(self, app: Any, run: Any, receive: Any, send: Any) -> None:
+        """Compile when the server starts the application, and again what its start-up added; tell it if that fails.
+
+        Args:
+            app: what starts.
+            run: the application's own lifespan.
+            receive: ASGI receive.
+            send: ASGI send.
+
+        Raises:
+            ConfigurationError: a route is not settled, or declared wrongly, or `mounts=` settles nothing.
+        """
+        if app is not self.app:
+            await run(receive, send)
+            return
+        wrong: ConfigurationError | None = None
+
+        async def checked(message: Any) -> None:
+            nonlocal wrong
+            if message["type"] == "lifespan.startup.complete":
+                try:
+                    self.finish()
+                except ConfigurationError as found:
+                    wrong = found
+                    await send({"type": "lifespan.startup.failed", "message": str(found)})
+                    raise
+            # FasterAPI would report the failure to report as another one.
+            if wrong is None:
+                await send(message)
+
         try:
             self.compile().check()
-        except ConfigurationError as wrong:
+        except ConfigurationError as found:
             # Said in the protocol's words, or a server would take the failure for a missing lifespan and go on.
             await receive()
-            await send({"type": "lifespan.startup.failed", "message": str(wrong)})
+            await send({"type": "lifespan.startup.failed", "message": str(found)})
             raise
+        await run(receive, checked)
+        if wrong is not None:
+            raise wrong
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -140,12 +224,27 @@ class Protection:
         declared = read_declared(self.guard, (*roots, target), where)
         if declared.is_empty and is_documentation(self.app, path, handler):
             declared.settle(self.docs)
+        settled = self._settled(path)
         if declared.is_empty:
-            declared.settle(self.mounts.get(path, self.default))
+            declared.settle(settled)
         entry = entry_of(self.guard.catalog, path, (method,), Kind.HTTP, handler, declared)
         metadata = {name: value for name, value in route.items() if name not in {"method", "path", "handler"}}
         metadata["dependencies"] = None  # they are run behind the gate
         return Served(method, path, entry, self._behind_gate(entry, handler, roots, target, metadata), metadata)
+
+    def _unlisted(self, listed: Collection[tuple[str, ...]]) -> Iterator["Served"]:
+        """What the router serves and the application does not list: it is reached as well, and so it is closed."""
+        for method, path, handler in served_by(self.app._router):  # noqa: SLF001
+            if address_of(method, path) in listed:
+                continue
+            entry = entry_of(self.guard.catalog, path, (method,), Kind.HTTP, handler, Declared())
+            closed = guarded(self.guard, entry, handler, NEVER, self._refusals.make, {})
+            yield Served(method, path, entry, closed, {})
+
+    def _settled(self, path: str) -> Settled:
+        """What `mounts=` or else `default=` says about a path."""
+        self.unused.discard(path_key(path))
+        return self.mounts.get(path_key(path), self.default)
 
     def _behind_gate(
         self, entry: RoutePlan, handler: Any, roots: list[Dependant], target: Dependant, metadata: Mapping[str, Any]
@@ -163,8 +262,9 @@ class Protection:
         where = f"WS {path}"
         _, target = read_route(handler, None, where)
         declared = read_declared(self.guard, [target], where)
+        settled = self._settled(path)
         if declared.is_empty:
-            declared.settle(self.mounts.get(path, self.default))
+            declared.settle(settled)
         entry = entry_of(self.guard.catalog, path, (), Kind.WEBSOCKET, handler, declared)
         program = SocketProgram(handler, target, self.guard, where)
         return entry, guarded_socket(self.guard, entry, program, self.app)
@@ -173,25 +273,48 @@ class Protection:
         """What a mounted application declares, and what is to stand in its place."""
         if isinstance(mounted, Gate):  # guard.wrap(app, ...) settled it, and enforces it
             return [replace(mounted.route, path=path, kind=Kind.MOUNT)], mounted
-        settled = self.mounts.get(path or "/")
+        key = path_key(path)
+        self.unused.discard(key)
+        settled = self.mounts.get(key)
         if settled is None and isinstance(reason := getattr(mounted, "public_reason", None), str):
             settled = Public(reason)
         if settled is None and isinstance(mounted, Faster):
-            inner = protection_of(mounted)
-            if inner is None:
-                below = {
-                    key[len(path) :]: value
-                    for key, value in self.mounts.items()
-                    if key.startswith(path.rstrip("/") + "/")
-                }
-                inner = Protection(self.guard, mounted, self.docs, below, self.default)
-                inner.install()
-            return [replace(entry, path=path + entry.path) for entry in inner.compile(strict=False)], mounted
+            return self._read_inner(path, mounted), mounted
         declared = Declared()
         declared.settle(settled if settled is not None else self.default)
         entry = entry_of(self.guard.catalog, path or "/", (), Kind.MOUNT, mounted, declared)
         entry = replace(entry, source=source_of(mounted))
         return [entry], mounted if entry.access is Access.PUBLIC else Gate(self.guard, entry, mounted)
+
+    def _read_inner(self, path: str, mounted: Any) -> Sequence[RoutePlan]:
+        """What a mounted FasterAPI application declares, which is protected from now on if it was not.
+
+        Raises:
+            ConfigurationError: another protected application mounts it too, and settles it in another way.
+        """
+        prefix = path_key(path).rstrip("/")
+        below = {key[len(prefix) :]: value for key, value in self.mounts.items() if key.startswith(prefix + "/")}
+        inner = protection_of(mounted)
+        if inner is None:
+            inner = Protection(self.guard, mounted, self.docs, below, self.default)
+            inner.is_derived = True
+            inner.install()
+        elif inner.is_derived and (inner.guard, inner.docs, inner.mounts, inner.default) != (
+            self.guard,
+            self.docs,
+            below,
+            self.default,
+        ):
+            raise ConfigurationError(
+                f"What is mounted at {path} is mounted elsewhere too, where it is settled in another way. "
+                "Protect it by itself, or settle both alike."
+            )
+        plan = inner.compile(strict=False)
+        if inner.is_derived:
+            self.unused -= {prefix + key for key in below if key not in inner.unused}
+        else:
+            self.unused |= {prefix + key for key in inner.unused}
+        return [replace(entry, path=path + entry.path) for entry in plan]
 
     def _check_address(self, method: str, path: str, entry: RoutePlan) -> None:
         """Refuse two routes at one address that are not settled alike: only the later one is ever served.
@@ -228,24 +351,38 @@ class Protection:
         """
         if self._plan is None:
             return False
-        served = self._read({"method": method, "path": path, "handler": handler, **metadata})
-        with self._lock:
+        try:
+            served = self._read({"method": method, "path": path, "handler": handler, **metadata})
             self._check_address(served.method, path, served.entry)
-            self._put(served)
-            self._extend([served.entry])
+        except ConfigurationError:
+            # It is not served, and so is not listed either: the OpenAPI document would show it open.
+            if self.app.routes and self.app.routes[-1]["handler"] is handler:
+                self.app.routes.pop()
+            raise
+        self._put(served)
+        self._extend([served.entry])
         return True
 
-    def late_socket(self, path: str, handler: Any) -> Any:
-        """What is to be served for a WebSocket handler that is added now."""
+    def late_socket(self, app: Any, path: str, handler: Any) -> Any:
+        """What is to be served for a WebSocket handler that is added now.
+
+        Raises:
+            ConfigurationError: it is declared wrongly, or takes the place of another.
+        """
+        if app is not self.app:
+            return handler
         if self._plan is None:
+            if path in self.app._ws_routes:  # noqa: SLF001
+                self._replaced.append((path, self.app._ws_routes[path]))  # noqa: SLF001
             return handler
         entry, served = self._read_socket(path, handler)
+        self._check_address("WS", path, entry)
         self._extend([entry])
         return served
 
-    def late_mount(self, path: str, mounted: Any) -> Any:
+    def late_mount(self, app: Any, path: str, mounted: Any) -> Any:
         """What is to be mounted for an application that is mounted now."""
-        if self._plan is None:
+        if self._plan is None or app is not self.app:
             return mounted
         entries, gate = self._read_mount(path.rstrip("/"), mounted)
         self._extend(entries)
@@ -261,9 +398,9 @@ class Protection:
         if closed:
             log.error("routes were added that nobody settled; they are closed: %s", closed)
 
-    def describe(self, document: dict[str, Any] | None) -> None:
+    def describe(self, app: Any, document: dict[str, Any] | None) -> None:
         """Write the security into an OpenAPI document that FasterAPI has just generated; None is none."""
-        if document is not None:
+        if document is not None and app is self.app:
             describe(document, self.compile(), self.guard.scheme_name, self.guard.scheme)
 
 
@@ -346,9 +483,17 @@ class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
 
     def add_route(self, method: str, path: str, handler: Any, metadata: dict[str, Any] | None = None) -> None:
         """Add a route, behind its gate if the application has started."""
-        if not self.protection.late_route(method, path, handler, metadata or {}):
-            super().add_route(method, path, handler, metadata)
+        with self.protection.adding:
+            if not self.protection.late_route(method, path, handler, metadata or {}):
+                super().add_route(method, path, handler, metadata)
 
+
+async def _never(_request: Any, _tasks: Any, _caller: Any) -> Any:
+    raise RuntimeError("A closed route was entered.")
+
+
+# How a route runs that is served without being listed: not at all.
+NEVER: Final = Run(_never)
 
 # The slot in which FasterAPI keeps the OpenAPI document that it generated.
 _DOCUMENT: Final = Faster._openapi_cache  # noqa: SLF001
@@ -369,7 +514,7 @@ def hooked(kind: Any, protection: Protection) -> type:
         async def _asgi_app(self, conn: Any, receive: Any, send: Any) -> None:
             # A server without a lifespan: compile before anything is matched. Taken away once that is done.
             if conn["type"] != "lifespan":
-                protection.compile()
+                protection.enter(self)
             await super()._asgi_app(conn, receive, send)
 
         @property
@@ -379,26 +524,27 @@ def hooked(kind: Any, protection: Protection) -> type:
         @_openapi_cache.setter
         def _openapi_cache(self, document: Any) -> None:
             # FasterAPI generates a document once and keeps it: whoever asked for it is given this same object.
-            protection.describe(document)
+            protection.describe(self, document)
             _DOCUMENT.__set__(self, document)
 
         async def _handle_lifespan(self, conn: Any, receive: Any, send: Any) -> None:
-            await protection.start(receive, send)
-            await super()._handle_lifespan(conn, receive, send)
+            await protection.start(self, functools.partial(super()._handle_lifespan, conn), receive, send)
 
         def websocket(self, path: str) -> Any:
             """Register a WebSocket handler, behind its gate if the application has started."""
             add = super().websocket
 
             def decorator(handler: Any) -> Any:
-                add(path)(protection.late_socket(path.rstrip("/") or "/", handler))
+                with protection.adding:
+                    add(path)(protection.late_socket(self, path.rstrip("/") or "/", handler))
                 return handler
 
             return decorator
 
         def mount(self, path: str, app: Any, name: str | None = None) -> None:
             """Mount an application, behind its gate if this one has started."""
-            super().mount(path, protection.late_mount(path, app), name)
+            with protection.adding:
+                super().mount(path, protection.late_mount(self, path, app), name)
 
     if kind._handle_http is Faster._handle_http:  # noqa: SLF001
         # An application that handles requests in its own way goes on doing so.

@@ -5,10 +5,12 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Final
 
+from bailiwick import asgi
 from bailiwick.asgi import Public
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
 from bailiwick.graph.dependant import describe
+from bailiwick.graph.signature import metadata_in, plain_type, read_signature
 from bailiwick.scopes import Catalog, Requirement
 
 from .declarations import Need, Security, as_all_of
@@ -74,6 +76,10 @@ def read_route(handler: Any, dependencies: Sequence[Any] | None, where: str) -> 
     Raises:
         ConfigurationError: a tree cannot be read, or an annotation that stayed text hides a guard.
     """
+    if not isinstance(dependencies, list | tuple | None):
+        raise ConfigurationError(
+            f"{where}: dependencies= takes a list, not a {type(dependencies).__name__}.", id="BW122"
+        )
     try:
         roots = [READER.read_marker(marker) for marker in dependencies or ()]
         target = READER.read(handler)
@@ -81,6 +87,8 @@ def read_route(handler: Any, dependencies: Sequence[Any] | None, where: str) -> 
         raise ConfigurationError(f"{where}: {bad.description}", id=bad.id) from bad
     for tree in (*roots, target):
         _check_hidden(tree, where)
+        for node in tree.walk():
+            _check_ignored(node, where)
     return roots, target
 
 
@@ -134,6 +142,80 @@ def _check_hidden(tree: Dependant, where: str) -> None:
                     "annotations', or declare the requirement with dependencies=[guard.requires(...)].",
                     id="BW121",
                 )
+
+
+def _check_ignored(node: Dependant, where: str) -> None:
+    """Refuse a guard that stands in a signature and is not run: the route would look guarded, and be open.
+
+    A marker inside another type (`Annotated[...] | None`) is not seen by the reader, and neither is a guard without
+    `Security(...)` around it, nor a declaration that nobody called.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    if _is_uncalled(node.call):
+        raise ConfigurationError(
+            f"{where}: Depends({describe(node.call)}) checks nothing; call it, as in guard.requires(...).", id="BW123"
+        )
+    if isinstance(node.call, Need | Public | asgi.Guard):
+        return
+    run = {child.name: child.call for child in node.dependencies}
+    for parameter in read_signature(node.call, closures=False):
+        calls = [
+            _target_of(one, parameter.annotation)
+            for one in (parameter.default, *metadata_in(parameter.annotation))
+            if isinstance(one, Depends) or _is_guard(one)
+        ]
+        if parameter.name in run and run[parameter.name] in calls:
+            calls.remove(run[parameter.name])
+        if any(_leads_to_guard(one, set()) for one in calls):
+            raise ConfigurationError(
+                f"{where}: the parameter {parameter.name!r} of {describe(node.call)} names a guard that is never run. Put "
+                "Security(...) around it, outside of any other type, or declare the requirement with "
+                "dependencies=[guard.requires(...)].",
+                id="BW123",
+            )
+
+
+def _target_of(marker: Any, annotation: Any) -> Any:
+    """What a marker in a signature stands for: a bare Depends() means the annotation itself."""
+    edge = edge_of(marker)
+    if edge is None:
+        return marker
+    return plain_type(annotation) if edge.call is None else edge.call
+
+
+def _is_guard(thing: Any) -> bool:
+    return (
+        isinstance(thing, Need | asgi.Guard)
+        or _is_uncalled(thing)
+        or (inspect.isclass(thing) and issubclass(thing, Security | asgi.Guard))
+    )
+
+
+def _is_uncalled(call: Any) -> bool:
+    """Whether it is `guard.requires` or one of its like itself, and not what it makes."""
+    if getattr(call, "__name__", None) not in _DECLARATIONS:
+        return False
+    return isinstance(getattr(call, "__self__", None), asgi.Guard) or call.__module__ == "bailiwick.fasterapi"
+
+
+_DECLARATIONS: Final = frozenset({"optional", "owner_or", "public", "require_scope", "requires"})
+
+
+def _leads_to_guard(call: Any, seen: set[int]) -> bool:
+    """Whether a dependency is a guard, or depends on one."""
+    if _is_guard(call):
+        return True
+    if id(call) in seen or not callable(call):
+        return False
+    seen.add(id(call))
+    return any(
+        _leads_to_guard(_target_of(one, parameter.annotation), seen)
+        for parameter in read_signature(call, closures=False)
+        for one in (parameter.default, *metadata_in(parameter.annotation))
+        if isinstance(one, Depends)
+    )
 
 
 def entry_of(

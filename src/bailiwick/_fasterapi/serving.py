@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import anyio
 
+from bailiwick import asgi
 from bailiwick.asgi import NOBODY, POLICY_VIOLATION, Gate
-from bailiwick.errors import BailiwickError
-from bailiwick.graph import RoutePlan
+from bailiwick.errors import BailiwickError, InvalidToken
+from bailiwick.graph import Access, RoutePlan
 from bailiwick.scopes import Principal
 from bailiwick.tokens.bearer import Answer
 
@@ -72,16 +73,30 @@ class Sent:
 
 
 class UntilExpiry:
-    """A response that ends when the caller's token does."""
+    """A response that ends when the caller's token does; one that has not begun by then is a refusal."""
 
-    def __init__(self, answer: Any, left: float) -> None:
+    def __init__(self, answer: Any, deadline: float, refuse: Refuse) -> None:
         self._answer = answer
-        self._deadline = anyio.current_time() + max(left, 0)
+        self._deadline = deadline
+        self._refuse = refuse
 
     async def to_asgi(self, send: Any) -> None:
         """Send it, for as long as the token is good."""
-        with anyio.CancelScope(deadline=self._deadline):
-            await self._answer.to_asgi(send)
+        begun = False
+
+        async def watched(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        with anyio.CancelScope(deadline=self._deadline) as window:
+            await self._answer.to_asgi(watched)
+        if window.cancelled_caught and not begun:
+            await self._refuse(_expired()).to_asgi(send)
+
+
+def _expired() -> InvalidToken:
+    return InvalidToken("The access token has expired.", id="BW208")
 
 
 def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse, metadata: Mapping[str, Any]) -> Any:
@@ -113,10 +128,13 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
             return refuse(nobody)
         if not closes:
             return await call(request, tasks, caller)
-        value = await call(request, tasks, caller)
-        if caller is None or caller.expires_at is None or not hasattr(value, "to_asgi"):
-            return value
-        return UntilExpiry(value, caller.expires_at - guard.now())
+        if caller is None or caller.expires_at is None:
+            return await call(request, tasks, caller)
+        with anyio.move_on_after(max(caller.expires_at - guard.now(), 0)) as window:
+            value = await call(request, tasks, caller)
+        if window.cancelled_caught:
+            return refuse(_expired())
+        return UntilExpiry(value, window.deadline, refuse) if hasattr(value, "to_asgi") else value
 
     return _handler(handler, answer, metadata, is_plain=run.is_plain)
 
@@ -218,7 +236,8 @@ def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: An
                 raise
             await _deny(await answer_to(app, request, error), conn, receive, send)
 
-    gate = Gate(guard, route, connected)
+    # What is open is no decision, here as over HTTP.
+    gate = Gate(guard, route, connected) if route.access is not Access.PUBLIC else connected
 
     async def entry(socket: Any) -> None:
         await gate(socket._scope, socket._receive, socket._send)  # noqa: SLF001
@@ -239,5 +258,5 @@ async def _deny(answer: tuple[int, bytes, list[tuple[bytes, bytes]]], conn: Any,
 
 def caller_of(guard: Any, conn: Any) -> Principal | None:
     """Who was let through on a request or a WebSocket of FasterAPI, or on an ASGI connection scope."""
-    found: Principal | None = getattr(conn, "_scope", conn).get(guard._key)  # noqa: SLF001
+    found: Principal | None = asgi.Guard.caller(guard, getattr(conn, "_scope", conn))
     return found

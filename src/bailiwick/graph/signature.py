@@ -441,6 +441,25 @@ def _split(annotation: Any) -> tuple[Any, tuple[object, ...]]:
     return annotation, metadata
 
 
+def metadata_in(annotation: Any) -> Iterator[Any]:
+    """What `Annotated` adds anywhere in a type, in the order in which it is written: also where no framework looks."""
+    if type(annotation).__name__ == "TypeAliasType":
+        yield from metadata_in(annotation.__value__)
+    elif get_origin(annotation) is Annotated:
+        yield from metadata_in(annotation.__origin__)
+        yield from annotation.__metadata__
+    else:
+        for part in get_args(annotation):
+            yield from metadata_in(part)
+
+
+def plain_type(annotation: Any) -> Any:
+    """A type without what `Annotated` adds to it."""
+    while get_origin(annotation) is Annotated:
+        annotation = annotation.__origin__
+    return annotation
+
+
 def _unresolved(parameter: inspect.Parameter) -> Iterator[Unresolved]:
     for text in _texts(parameter.annotation):
         yield Unresolved(
