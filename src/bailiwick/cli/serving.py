@@ -17,7 +17,7 @@ from bailiwick.errors import ConfigurationError
 __all__ = ["address_of", "listen", "run_async", "serve_on"]
 
 # Seconds that open requests are given to end when the process is told to stop.
-GRACE: Final = 5
+GRACE: Final = 3
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -191,6 +191,10 @@ class Endpoints:
                 if left <= 0 or await request.is_disconnected():
                     return True
                 await asyncio.sleep(min(LOOK_EVERY, left))
+        except asyncio.CancelledError:
+            # The process has to end, and its patience with open requests is over: a follower that is told "no news"
+            # asks the next process, while one that is told of a fault would log it.
+            return True
         finally:
             self._waiting -= 1
         return False
