@@ -29,12 +29,12 @@ from starlette.responses import Response
 
 from . import asgi
 from ._fastapi import internals
-from ._fastapi.declarations import Anonymous, Need, Ownership
+from ._fastapi.declarations import Anonymous, Need
 from ._fastapi.protection import Protection, protection_of
 from .asgi import Public, as_requirement, closes_on_expiry, step_up_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
-from .scopes import Catalog, Principal, Requirement, Rule, all_of, any_of
+from .scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
 from .starlette import answer_here
 
 __all__ = ["Guard", "Ownership"]

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from . import asgi
-from ._fasterapi.declarations import Need, Ownership, Security, SecurityScopes, as_all_of
+from ._fasterapi.declarations import Need, Security, SecurityScopes, as_all_of
 from ._fasterapi.internals import Depends, Faster, Request, check_version
 from ._fasterapi.openapi import scheme_of
 from ._fasterapi.protection import Protection, protection_of, sent
@@ -33,7 +33,7 @@ from ._fasterapi.serving import Refusal, caller_of
 from .asgi import Public, as_requirement, closes_on_expiry, step_up_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
-from .scopes import Catalog, Principal, Requirement, Rule, all_of, any_of
+from .scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
 
 __all__ = ["Guard", "Ownership", "Security", "SecurityScopes", "require_scope"]
 

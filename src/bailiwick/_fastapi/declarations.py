@@ -8,11 +8,10 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
 from bailiwick.asgi import check_step_up
-from bailiwick.errors import InsufficientScope
 from bailiwick.graph import StepUp
-from bailiwick.scopes import Principal, Requirement
+from bailiwick.scopes import Ownership, Principal, Requirement
 
-__all__ = ["Anonymous", "Need", "Ownership"]
+__all__ = ["Anonymous", "Need"]
 
 
 class Need:
@@ -69,7 +68,7 @@ class Need:
             return caller
         return self.check(caller)
 
-    def check(self, caller: Principal) -> "Principal | Ownership":
+    def check(self, caller: Principal) -> Principal | Ownership:
         """Insist on the requirement, and hand out what the handler asked for."""
         if self.requirement is not None:
             caller.require(self.requirement)
@@ -77,7 +76,7 @@ class Need:
             check_step_up(self.step_up, caller, self.guard.now())
         return self.supply(caller)
 
-    def supply(self, caller: Principal) -> "Principal | Ownership":
+    def supply(self, caller: Principal) -> Principal | Ownership:
         """What the handler's parameter is given."""
         return Ownership(caller, self.owner) if self.owner is not None else caller
 
@@ -100,42 +99,3 @@ class Anonymous:
             return None
         caller: Principal = await self.guard(conn, security_scopes)
         return caller
-
-
-class Ownership:
-    """A caller who may touch what is his own, or everything; made by `guard.owner_or`.
-
-    Attributes:
-        caller: who calls.
-    """
-
-    __slots__ = ("_any", "caller")
-
-    def __init__(self, caller: Principal, anyone: Requirement) -> None:
-        self.caller = caller
-        self._any = anyone
-
-    def __repr__(self) -> str:
-        return f"<Ownership of {self.caller.subject!r}>"
-
-    @property
-    def over_all(self) -> bool:
-        """Whether he may touch what belongs to others."""
-        return self.caller.has(self._any)
-
-    def check(self, owner: str) -> None:
-        """Refuse with 403 unless the thing is his own, or he may touch everything.
-
-        Args:
-            owner: the subject that it belongs to.
-
-        Raises:
-            InsufficientScope: neither.
-        """
-        if owner != self.caller.subject and not self.over_all:
-            raise InsufficientScope(
-                "This belongs to somebody else.",
-                required=str(self._any.smallest),
-                detail=f"{self.caller.subject!r} is not the owner, and lacks {self._any}",
-                id="BW301",
-            )

@@ -17,6 +17,7 @@ from starlette.routing import Router
 from bailiwick.asgi import Gate, Public
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, StepUp, combine
+from bailiwick.graph.signature import source_of
 from bailiwick.starlette import answer_errors, declared_by
 
 from . import internals
@@ -32,7 +33,6 @@ from .reading import (
     is_empty,
     read_tree,
     settle,
-    source_of,
 )
 
 __all__ = ["Protection", "protection_of"]

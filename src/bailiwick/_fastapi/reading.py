@@ -1,9 +1,7 @@
 """What a route's dependency tree declares, read from the tree that FastAPI will run."""
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from types import CodeType
 from typing import Any, Final
 
 from fastapi import params
@@ -28,7 +26,6 @@ __all__ = [
     "is_empty",
     "read_tree",
     "settle",
-    "source_of",
 ]
 
 
@@ -250,18 +247,3 @@ def _name_of(call: Any) -> str:
 def documentation_paths(app: Any) -> set[str]:
     names = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
     return {path for name in names if (path := getattr(app, name, None))}
-
-
-def source_of(endpoint: Any) -> str:
-    try:
-        endpoint = inspect.unwrap(endpoint)
-        while isinstance(endpoint, functools.partial):
-            endpoint = endpoint.func
-        code = getattr(endpoint, "__code__", None)
-        if isinstance(code, CodeType):  # not getsourcelines, which reads the whole function to find where it begins
-            return f"{code.co_filename}:{code.co_firstlineno}"
-        if not inspect.isclass(endpoint):
-            endpoint = type(endpoint)
-        return f"{inspect.getsourcefile(endpoint)}:{inspect.getsourcelines(endpoint)[1]}"
-    except (TypeError, OSError):
-        return ""

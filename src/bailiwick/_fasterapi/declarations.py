@@ -10,14 +10,14 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from bailiwick.asgi import check_step_up
-from bailiwick.errors import BailiwickError, ConfigurationError, InsufficientScope, InvalidScope
+from bailiwick.errors import BailiwickError, ConfigurationError, InvalidScope
 from bailiwick.graph import StepUp
 from bailiwick.graph.dependant import describe, key_of
-from bailiwick.scopes import Principal, Requirement, Rule, ScopeSet, all_of
+from bailiwick.scopes import Ownership, Principal, Requirement, Rule, ScopeSet, all_of
 
 from .internals import BackgroundTasks, Depends, PlainSecurityScopes, Request
 
-__all__ = ["Need", "Ownership", "Security", "SecurityScopes"]
+__all__ = ["Need", "Security", "SecurityScopes"]
 
 log = logging.getLogger("bailiwick.guard")
 
@@ -107,7 +107,7 @@ class Need(Depends):  # type: ignore[misc]  # FasterAPI ships no types
         except BailiwickError as error:
             raise guard.as_http(error) from error
 
-    def check(self, caller: Principal) -> "Principal | Ownership":
+    def check(self, caller: Principal) -> Principal | Ownership:
         """Insist on the requirement, and hand out what the handler asked for."""
         if self.requirement is not None and not self._rule().allows(caller.held):
             caller.require(self.requirement)
@@ -120,48 +120,9 @@ class Need(Depends):  # type: ignore[misc]  # FasterAPI ships no types
             self._compiled = self.guard.catalog.compile(self.requirement, where=repr(self))
         return self._compiled
 
-    def supply(self, caller: Principal) -> "Principal | Ownership":
+    def supply(self, caller: Principal) -> Principal | Ownership:
         """What the handler's parameter is given."""
         return Ownership(caller, self.owner) if self.owner is not None else caller
-
-
-class Ownership:
-    """A caller who may touch what is his own, or everything; made by `guard.owner_or`.
-
-    Attributes:
-        caller: who calls.
-    """
-
-    __slots__ = ("_any", "caller")
-
-    def __init__(self, caller: Principal, anyone: Requirement) -> None:
-        self.caller = caller
-        self._any = anyone
-
-    def __repr__(self) -> str:
-        return f"<Ownership of {self.caller.subject!r}>"
-
-    @property
-    def over_all(self) -> bool:
-        """Whether he may touch what belongs to others."""
-        return self.caller.has(self._any)
-
-    def check(self, owner: str) -> None:
-        """Refuse with 403 unless the thing is his own, or he may touch everything.
-
-        Args:
-            owner: the subject that it belongs to.
-
-        Raises:
-            InsufficientScope: neither.
-        """
-        if owner != self.caller.subject and not self.over_all:
-            raise InsufficientScope(
-                "This belongs to somebody else.",
-                required=str(self._any.smallest),
-                detail=f"{self.caller.subject!r} is not the owner, and lacks {self._any}",
-                id="BW301",
-            )
 
 
 class Security(Depends):  # type: ignore[misc]  # FasterAPI ships no types

@@ -10,6 +10,8 @@ from typing import Any, Final
 from bailiwick.asgi import Gate, Public
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Dependant, Kind, Plan, RoutePlan
+from bailiwick.graph.openapi import describe
+from bailiwick.graph.signature import source_of
 
 from .declarations import Need
 from .internals import (
@@ -22,8 +24,7 @@ from .internals import (
     path_key,
     served_by,
 )
-from .openapi import describe
-from .reading import Declared, entry_of, read_declared, read_route, source_of
+from .reading import Declared, entry_of, read_declared, read_route
 from .running import Run, SocketProgram, run_of
 from .serving import STRAIGHT, Sent, guarded, guarded_socket, ungated
 
@@ -401,7 +402,13 @@ class Protection:
     def describe(self, app: Any, document: dict[str, Any] | None) -> None:
         """Write the security into an OpenAPI document that FasterAPI has just generated; None is none."""
         if document is not None and app is self.app:
-            describe(document, self.compile(), self.guard.scheme_name, self.guard.scheme)
+            operations = (
+                (route.path, method.lower(), route)
+                for route in self.compile()
+                if route.kind is Kind.HTTP
+                for method in route.methods
+            )
+            describe(document, operations, self.guard.scheme_name, self.guard.scheme)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from bailiwick.asgi import Public
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
 from bailiwick.graph.dependant import describe
-from bailiwick.graph.signature import metadata_in, plain_type, read_signature
+from bailiwick.graph.signature import metadata_in, plain_type, read_signature, source_of
 from bailiwick.scopes import Catalog, Requirement
 
 from .declarations import Need, Security, as_all_of
 from .internals import Depends, PlainSecurityScopes, is_scheme
 
-__all__ = ["READER", "Declared", "entry_of", "is_ours", "read_declared", "read_route", "source_of"]
+__all__ = ["READER", "Declared", "entry_of", "is_ours", "read_declared", "read_route"]
 
 
 def edge_of(marker: object) -> Edge | None:
@@ -254,19 +254,3 @@ def entry_of(
         declared.step_up,
         declared.close_on_expiry,
     )
-
-
-def source_of(handler: Any) -> str:
-    """ "file:line" of a handler, or "" where it cannot be known."""
-    try:
-        handler = inspect.unwrap(handler)
-        while isinstance(handler, functools.partial):
-            handler = handler.func
-        if not (inspect.isfunction(handler) or inspect.ismethod(handler) or inspect.isclass(handler)):
-            handler = type(handler)
-        if inspect.isclass(handler):
-            return f"{inspect.getsourcefile(handler)}:{inspect.getsourcelines(handler)[1]}"
-        # The code object knows its first line; finding it in the source costs a millisecond for each route.
-        return f"{handler.__code__.co_filename}:{handler.__code__.co_firstlineno}"
-    except (TypeError, OSError, AttributeError):
-        return ""

@@ -493,3 +493,21 @@ def unresolved_in(call: Call) -> tuple[Unresolved, ...]:
         ConfigurationError: it has no signature that can be read.
     """
     return tuple(one for parameter in read_signature(call, closures=False) for one in _unresolved(parameter))
+
+
+def source_of(endpoint: Any) -> str:
+    """Where a handler is written, as "file:line"; empty where that cannot be known."""
+    try:
+        endpoint = inspect.unwrap(endpoint)
+        while isinstance(endpoint, partial):
+            endpoint = endpoint.func
+        code = getattr(endpoint, "__code__", None)
+        if isinstance(
+            code, types.CodeType
+        ):  # not getsourcelines, which reads the whole function to find where it begins
+            return f"{code.co_filename}:{code.co_firstlineno}"
+        if not inspect.isclass(endpoint):
+            endpoint = type(endpoint)
+        return f"{inspect.getsourcefile(endpoint)}:{inspect.getsourcelines(endpoint)[1]}"
+    except (TypeError, OSError):
+        return ""

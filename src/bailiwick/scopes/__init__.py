@@ -1,11 +1,13 @@
 """What a scope is, and when it is enough. Pure: no clock, no socket, no framework.
 
 `grammar` reads and writes scopes, `catalog` knows which exist and what each covers, `requirement`
-says what a route needs, `roles` who may be given what, `principal` who calls.
+says what a route needs, `roles` who may be given what, `principal` who calls, `ownership` whose a
+thing is.
 """
 
 from .catalog import Catalog, Held, Scope
 from .grammar import ScopeSet
+from .ownership import Ownership
 from .principal import Principal
 from .requirement import Allowed, Denied, Requirement, Rule, all_of, any_of
 from .roles import Ceilings, Role, issue
@@ -16,6 +18,7 @@ __all__ = [
     "Ceilings",
     "Denied",
     "Held",
+    "Ownership",
     "Principal",
     "Requirement",
     "Role",
