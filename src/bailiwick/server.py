@@ -29,7 +29,16 @@ try:
     from starlette.requests import Request
     from starlette.routing import Mount
 
-    from bailiwick.authority import BALANCED, STRICT, Authority, Lifetimes, Registration, Settings, Store
+    from bailiwick.authority import (
+        BALANCED,
+        STRICT,
+        Authority,
+        Lifetimes,
+        MetadataDocuments,
+        Registration,
+        Settings,
+        Store,
+    )
     from bailiwick.authority.accounts import Verdict, prepare_password
     from bailiwick.authority.admin import Admin
     from bailiwick.authority.attempts import Attempts, CountedAttempts
@@ -40,6 +49,7 @@ try:
     from bailiwick.machine.certificates import read_certificate
     from bailiwick.machine.passwords import Argon2Hasher
     from bailiwick.machine.sealing import KeyEncryptionKey
+    from bailiwick.remote.client_metadata import MetadataFetcher
     from bailiwick.storage import MemoryStore, open_store
     from bailiwick.web.answers import refuse
     from bailiwick.web.app import WELL_KNOWN, build_app
@@ -57,6 +67,7 @@ __all__ = [
     "AuthorizationServer",
     "KeyEncryptionKey",
     "Lifetimes",
+    "MetadataDocuments",
     "OwnVerifier",
     "Registration",
     "Resource",
@@ -162,6 +173,7 @@ class AuthorizationServer:
     async def _make(self) -> Authority:
         owned = isinstance(self._source, str | Path)
         store = await open_store(self._source) if isinstance(self._source, str | Path) else self._source
+        policy = self.settings.metadata_documents
         try:
             authority = Authority.make(
                 self.catalog,
@@ -172,6 +184,7 @@ class AuthorizationServer:
                 token_bytes=self._token_bytes,
                 attempts=self._attempts,
                 seals=self._seals,
+                fetcher=MetadataFetcher(loopback=policy.loopback) if policy is not None else None,
             )
             await authority.prepare()
             self._app = build_app(

@@ -10,7 +10,7 @@ from .device import DeviceRequest
 from .par import PushingRequest
 from .register import RegistrationRequest
 from .request import IntrospectionRequest, RevocationRequest, TokenRequest, read_form
-from .settings import BALANCED, STRICT, Lifetimes, Registration, Settings
+from .settings import BALANCED, STRICT, Lifetimes, MetadataDocuments, Registration, Settings
 from .store import Store
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "DeviceRequest",
     "IntrospectionRequest",
     "Lifetimes",
+    "MetadataDocuments",
     "PushingRequest",
     "Registration",
     "RegistrationRequest",

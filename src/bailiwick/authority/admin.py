@@ -654,7 +654,11 @@ def check_client(client: Client, settings: Settings) -> None:
         ConfigurationError: BW130, naming the client and the contradiction.
     """
     contradictions = (
-        (not CLIENT_ID.fullmatch(client.id), "its id may hold letters, digits and . _ ~ - only, at most 100"),
+        # One that describes itself has the address of its document for an id.
+        (
+            not client.described and not CLIENT_ID.fullmatch(client.id),
+            "its id may hold letters, digits and . _ ~ - only, at most 100",
+        ),
         # RFC 9700 section 4.15: a client that acts for itself must not be taken for a person.
         (client.id.startswith(ACCOUNT_PREFIX), f"its id begins with {ACCOUNT_PREFIX!r}, as people's do"),
         (not client.ceiling, "it may get no scope at all"),

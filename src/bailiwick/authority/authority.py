@@ -16,6 +16,7 @@ from .authorize import AuthorizationEndpoint
 from .clients import ClientAuthenticator
 from .consent import Consents
 from .device import DeviceEndpoint
+from .documents import ClientDocuments, Fetcher
 from .feed import RevocationFeed
 from .grants import (
     AuthorizationCodeGrant,
@@ -61,6 +62,7 @@ class Authority:
         device: `POST /device_authorization`, and the decisions of `/device`.
         registration: `POST /register`, and `GET|PUT|DELETE /register/{client_id}`.
         feed: `GET /revocations`.
+        documents: finds clients, also those that describe themselves.
         attempts: counts wrong guesses.
         accounts: people who log in.
         consents: what people let clients do, and take back.
@@ -81,6 +83,7 @@ class Authority:
     device: DeviceEndpoint
     registration: RegistrationEndpoint
     feed: RevocationFeed
+    documents: ClientDocuments
     attempts: Attempts
     accounts: Accounts
     consents: Consents
@@ -98,6 +101,7 @@ class Authority:
         token_bytes: TokenBytes,
         attempts: Attempts | None = None,
         seals: Sequence[Seal] = (),
+        fetcher: Fetcher | None = None,
     ) -> Authority:
         """Put an authority together.
 
@@ -110,6 +114,10 @@ class Authority:
             token_bytes: the source of randomness, `secrets.token_bytes` outside of tests.
             attempts: counts wrong guesses; by default in this process's memory.
             seals: encrypt signing keys at rest; none: they lie in the store as they are.
+            fetcher: fetches the documents of clients; needed where the settings have a policy for those.
+
+        Raises:
+            ConfigurationError: the settings speak of documents, and nothing fetches them.
         """
         keys = SigningKeys(store, settings, clock=clock, seals=seals)
         verifier = JWTVerifier(
@@ -119,11 +127,12 @@ class Authority:
             now=clock,
         )
         attempts = attempts or CountedAttempts()
-        clients = ClientAuthenticator(store, hasher, settings, attempts)
+        documents = ClientDocuments(catalog, settings, store, fetcher, attempts)
+        clients = ClientAuthenticator(store, hasher, settings, attempts, documents)
         worth = Worth(catalog, settings, store, verifier)
         accounts = Accounts(store, hasher, attempts)
         consents = Consents(catalog, settings, store, token_bytes)
-        authorization = AuthorizationEndpoint(settings, store, consents, token_bytes)
+        authorization = AuthorizationEndpoint(settings, store, consents, documents, token_bytes)
         grants: list[Grant] = [
             PasswordGrant(settings, accounts),
             ClientCredentialsGrant(settings),
@@ -148,6 +157,7 @@ class Authority:
             device=DeviceEndpoint(settings, store, clients, consents, attempts, token_bytes),
             registration=RegistrationEndpoint(catalog, settings, store, token_bytes),
             feed=RevocationFeed(settings, store, keys),
+            documents=documents,
             attempts=attempts,
             accounts=accounts,
             consents=consents,

@@ -21,6 +21,7 @@ from bailiwick.tokens import opaque
 
 from . import pkce, redirects
 from .consent import Agenda, Consents, Decision, LoggedIn, must_always_ask
+from .documents import ClientDocuments
 from .ids import TokenBytes, mint_family
 from .records import Account, Authorization, Client, Code, Event, GrantType, Origin, Resource
 from .request import Form, wire_text
@@ -276,13 +277,22 @@ class AuthorizationEndpoint:
         settings: the issuer, resources and lifetimes.
         store: clients, people, codes.
         consents: what to ask.
+        documents: finds clients.
         token_bytes: the source of randomness.
     """
 
-    def __init__(self, settings: Settings, store: Store, consents: Consents, token_bytes: TokenBytes) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        consents: Consents,
+        documents: ClientDocuments,
+        token_bytes: TokenBytes,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._consents = consents
+        self._documents = documents
         self._token_bytes = token_bytes
 
     async def begin(
@@ -304,7 +314,7 @@ class AuthorizationEndpoint:
             pushed = any(name == "request_uri" for name, _ in given)
             if pushed:
                 given = await self._pushed(given, now)
-            recipient = await self._recipient(given)
+            recipient = await self._recipient(given, origin, now)
         except Refused as why:
             return _shown(why)
         try:
@@ -342,13 +352,13 @@ class AuthorizationEndpoint:
         """
         return await self._proceed(request, session, decision, origin, now)
 
-    async def check(self, pairs: Sequence[tuple[str, str]], now: float) -> AuthorizationRequest:
+    async def check(self, pairs: Sequence[tuple[str, str]], *, origin: Origin, now: float) -> AuthorizationRequest:
         """Check a request without answering it, as when it is pushed (RFC 9126 section 2.1).
 
         Raises:
             Refused: what would be shown, or sent back.
         """
-        return self._read(pairs, await self._recipient(pairs), now)
+        return self._read(pairs, await self._recipient(pairs, origin, now), now)
 
     # -- who is asking, and where may the answer go ------------------------------------------------
 
@@ -368,11 +378,11 @@ class AuthorizationEndpoint:
             raise unknown
         return list(found.parameters)
 
-    async def _recipient(self, pairs: Sequence[tuple[str, str]]) -> _Recipient:
+    async def _recipient(self, pairs: Sequence[tuple[str, str]], origin: Origin, now: float) -> _Recipient:
         named, uri = _single(pairs, "client_id"), _single(pairs, "redirect_uri")
         if named is None:
             raise Refused("invalid_request", "The request names no client.", id="BW418")
-        client = await self._store.client(named) if "\0" not in named and len(named) <= MAX_HINT else None
+        client = await self._documents.find(named, origin=origin, now=now)
         if client is None or client.disabled_at is not None:
             raise Refused("invalid_client", "The client is unknown.", id="BW418", detail=f"client {named[:80]!a}")
         if uri is None:
@@ -448,9 +458,9 @@ class AuthorizationEndpoint:
         origin: Origin,
         now: float,
     ) -> Outcome:
-        client = await self._store.client(request.client)
-        if client is None or client.disabled_at is not None or not redirects.match(client.redirects, request.redirect):
-            return _shown(Refused("invalid_client", "The client is unknown.", id="BW418"))
+        client = await self._asking(request, origin, now)
+        if isinstance(client, ShowError):
+            return client
         to = _Recipient(client, request.redirect, request.redirect_given, request.mode, request.state)
         silent = "none" in request.prompt
         try:
@@ -475,12 +485,23 @@ class AuthorizationEndpoint:
                 scopes, via = agenda.settled, "first party"
             else:
                 scopes, via = self._consents.choose(agenda, decision), "consent"
+            await self._documents.keep(client, origin=origin, now=now)
             authorization = await self._consents.grant(
                 client, session.subject, resource, scopes, via=via, origin=origin, now=now
             )
             return await self._code(request, to, session, authorization, scopes, origin, now)
         except Refused as why:
             return self._sent_back(to, why)
+
+    async def _asking(self, request: AuthorizationRequest, origin: Origin, now: float) -> Client | ShowError:
+        """The client, if the redirect URI is still one of its own."""
+        try:
+            client = await self._documents.find(request.client, origin=origin, now=now)
+        except Refused as why:
+            return _shown(why)
+        if client is None or client.disabled_at is not None or not redirects.match(client.redirects, request.redirect):
+            return _shown(Refused("invalid_client", "The client is unknown.", id="BW418"))
+        return client
 
     async def _code(
         self,

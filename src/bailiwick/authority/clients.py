@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import Final
+from typing import Final, Protocol
 
 from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
@@ -11,7 +11,7 @@ from bailiwick.tokens import opaque
 from .accounts import PasswordHasher, Verdict
 from .assertion import ClientAssertions
 from .attempts import Attempts, guessing
-from .records import Client, ClientAuth
+from .records import Client, ClientAuth, Origin
 from .request import Presented
 from .settings import Settings
 from .store import Store
@@ -36,6 +36,13 @@ def digest_secret(secret: str) -> str:
     return _SHA256 + opaque.digest(secret)
 
 
+class Finder(Protocol):
+    """Finds clients of which the store alone may not know everything."""
+
+    async def authenticating(self, id: str, *, origin: Origin, now: float) -> Client | None:
+        """The client of that id, where it proves itself."""
+
+
 class ClientAuthenticator:
     """Finds out which client is asking.
 
@@ -44,14 +51,23 @@ class ClientAuthenticator:
         hasher: checks secrets that people chose.
         settings: the issuer that assertions are meant for, and whether certificates are believed.
         attempts: counts wrong guesses at secrets that people chose.
+        documents: finds clients that describe themselves too; None: there are none.
     """
 
-    def __init__(self, store: Store, hasher: PasswordHasher, settings: Settings, attempts: Attempts) -> None:
+    def __init__(
+        self,
+        store: Store,
+        hasher: PasswordHasher,
+        settings: Settings,
+        attempts: Attempts,
+        documents: Finder | None = None,
+    ) -> None:
         self._store = store
         self._hasher = hasher
         self._assertions = ClientAssertions(settings, store)
         self._trusts_certificates = settings.client_certificates
         self._attempts = attempts
+        self._documents = documents
 
     async def authenticate(self, presented: Presented, *, now: float) -> Client:
         """Check what a client shows.
@@ -67,7 +83,10 @@ class ClientAuthenticator:
             Refused: invalid_client (BW401), with status 401; slow_down (BW416) after too many wrong guesses at a
                 secret that can be guessed.
         """
-        client = await self._store.client(presented.client)
+        if self._documents is not None:
+            client = await self._documents.authenticating(presented.client, origin=presented.origin, now=now)
+        else:
+            client = await self._store.client(presented.client)
         if client is None or client.secret is None or client.secret.startswith(_SHA256) or presented.secret is None:
             return await self._check(client, presented, now)
         async with guessing(self._attempts, "client", client.id, presented.origin.address, now):

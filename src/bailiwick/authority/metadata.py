@@ -70,4 +70,6 @@ def metadata(settings: Settings, catalog: Catalog, grants: Collection[GrantType]
         document["device_authorization_endpoint"] = f"{issuer}/device_authorization"  # RFC 8628 section 4
     if settings.registration is not None:
         document["registration_endpoint"] = f"{issuer}/register"
+    if settings.metadata_documents is not None:
+        document["client_id_metadata_document_supported"] = True
     return {name: value for name, value in document.items() if value != [] or name == "response_types_supported"}

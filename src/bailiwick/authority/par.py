@@ -22,6 +22,7 @@ from .store import Store
 
 __all__ = ["Pushed", "PushedRequestEndpoint", "PushingRequest"]
 
+
 @dataclass(frozen=True, slots=True)
 class PushingRequest:
     """A request to the pushed authorization request endpoint, read.
@@ -116,7 +117,7 @@ class PushedRequestEndpoint:
             StoreError: the store cannot answer.
         """
         client = await self._clients.authenticate(request.presented, now=now)
-        await self._authorization.check(request.parameters, now)
+        await self._authorization.check(request.parameters, origin=request.origin, now=now)
         reference = opaque.mint(self._token_bytes, opaque.Kind.REQUEST)
         lifetime = self._settings.lifetimes.pushed
         await self._store.push_request(

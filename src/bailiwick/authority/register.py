@@ -28,7 +28,14 @@ from .request import wire_text
 from .settings import Registration, Settings
 from .store import Registered, Store
 
-__all__ = ["RegisteredClient", "RegistrationEndpoint", "RegistrationRequest"]
+__all__ = [
+    "RegisteredClient",
+    "RegistrationEndpoint",
+    "RegistrationRequest",
+    "Told",
+    "blank_client",
+    "read_told",
+]
 
 MAX_REDIRECTS: Final = 20
 MAX_CLIENT_NAME: Final = 200
@@ -165,13 +172,13 @@ class RegistrationEndpoint:
         """
         policy = self._policy()
         _check_initial_token(policy, request.bearer)
-        told = self._read(request.metadata, policy, policy.ceiling)
+        told = read_told(self._catalog, request.metadata, policy, policy.ceiling)
         shared = policy.share_public and told.auth is ClientAuth.NONE
         secret = opaque.mint(self._token_bytes, opaque.Kind.CLIENT_SECRET) if told.auth is ClientAuth.SECRET else None
         token = None if shared else opaque.mint(self._token_bytes, opaque.Kind.REGISTRATION)
         identifier = told.fingerprint() if shared else mint_client(self._token_bytes)
         client = replace(
-            told.onto(_blank(identifier, now)),
+            told.onto(blank_client(identifier, now)),
             secret=digest_secret(secret) if secret is not None else None,
             registration=opaque.digest(token) if token is not None else None,
         )
@@ -221,7 +228,7 @@ class RegistrationEndpoint:
             not isinstance(secret, str) or not hmac.compare_digest(was.secret or "", digest_secret(secret))
         ):
             raise _unfit("A client cannot choose its own secret.")
-        told = self._read(request.metadata, policy, was.ceiling)
+        told = read_told(self._catalog, request.metadata, policy, was.ceiling)
         if told.auth is not was.auth:
             raise _unfit("The authentication method cannot be changed; register anew.")
         changed = told.onto(was)
@@ -258,43 +265,9 @@ class RegistrationEndpoint:
             raise _no_token("The registration access token is wrong.")
         return found
 
-    # -- what it says of itself ----------------------------------------------------------------------
-
-    def _read(self, metadata: Mapping[str, Any], policy: Registration, ceiling: ScopeSet) -> _Told:
-        if "software_statement" in metadata:
-            raise Refused("invalid_software_statement", "No issuer of software statements is trusted.", id="BW400")
-        grants = _grants(metadata, policy)
-        method = metadata.get("token_endpoint_auth_method", "client_secret_basic")
-        if not isinstance(method, str) or method not in _METHODS:
-            raise _unfit("The token_endpoint_auth_method is not supported.")
-        return _Told(
-            name=_name(metadata),
-            auth=_METHODS[method],
-            method=method,
-            grants=grants,
-            redirects=_redirects(metadata, grants),
-            ceiling=self._scopes(metadata, policy, ceiling),
-            jwks=_jwks(metadata, _METHODS[method]),
-        )
-
-    def _scopes(self, metadata: Mapping[str, Any], policy: Registration, ceiling: ScopeSet) -> ScopeSet:
-        named = metadata.get("scope")
-        try:
-            if named is not None and not isinstance(named, str):
-                raise _unfit("scope is a text of scopes with blanks between.")
-            # Unknown ones are left out, and the answer says what is left (RFC 7591 section 2): programs ask for
-            # what other servers have, such as offline_access.
-            wanted = None if not named else ScopeSet([n for n in ScopeSet.parse(named) if self._catalog.knows(n)])
-            default = policy.default or policy.ceiling
-            # The policy bounds every registration, also one that was made under another policy.
-            within = Ceilings(client=policy.ceiling, presented=ceiling)
-            return formula(self._catalog, wanted, default, within)
-        except InvalidScope as bad:
-            raise _unfit(wire_text(f"scope: {bad.description}")) from bad
-
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class Told:
     """What a client says of itself, checked."""
 
     name: str
@@ -323,7 +296,66 @@ class _Told:
         return f"cli_{opaque.digest(json.dumps(said))[:40]}"
 
 
-def _blank(identifier: str, now: float) -> Client:
+def read_told(
+    catalog: Catalog,
+    metadata: Mapping[str, Any],
+    policy: Registration,
+    ceiling: ScopeSet,
+    methods: Mapping[str, ClientAuth] = _METHODS,
+    default: str = "client_secret_basic",
+) -> Told:
+    """Check what a client says of itself (RFC 7591 section 2), wherever it says it.
+
+    Args:
+        catalog: the scopes that exist.
+        metadata: what it says.
+        policy: what such a client may ever get.
+        ceiling: what this one may, within the policy.
+        methods: how it may prove itself.
+        default: the method of one that names none.
+
+    Raises:
+        Refused: invalid_redirect_uri, invalid_client_metadata or invalid_software_statement.
+    """
+    if "software_statement" in metadata:
+        raise Refused("invalid_software_statement", "No issuer of software statements is trusted.", id="BW400")
+    grants = _grants(metadata, policy)
+    method = metadata.get("token_endpoint_auth_method", default)
+    if not isinstance(method, str) or method not in methods:
+        raise _unfit("The token_endpoint_auth_method is not supported.")
+    return Told(
+        name=_name(metadata),
+        auth=methods[method],
+        method=method,
+        grants=grants,
+        redirects=_redirects(metadata, grants),
+        ceiling=_scopes(catalog, metadata, policy, ceiling),
+        jwks=_jwks(metadata, methods[method]),
+    )
+
+
+def _scopes(catalog: Catalog, metadata: Mapping[str, Any], policy: Registration, ceiling: ScopeSet) -> ScopeSet:
+    named = metadata.get("scope")
+    try:
+        if named is not None and not isinstance(named, str):
+            raise _unfit("scope is a text of scopes with blanks between.")
+        # Unknown ones are left out, and the answer says what is left (RFC 7591 section 2): programs ask for
+        # what other servers have, such as offline_access.
+        wanted = None if not named else ScopeSet([n for n in ScopeSet.parse(named) if catalog.knows(n)])
+        default = policy.default or policy.ceiling
+        # The policy bounds every registration, also one that was made under another policy.
+        return formula(catalog, wanted, default, Ceilings(client=policy.ceiling, presented=ceiling))
+    except InvalidScope as bad:
+        raise _unfit(wire_text(f"scope: {bad.description}")) from bad
+
+
+def blank_client(identifier: str, now: float) -> Client:
+    """A client that nobody vouches for, of which nothing is known yet.
+
+    Args:
+        identifier: its id.
+        now: seconds since the epoch.
+    """
     return Client(identifier, "", ClientAuth.NONE, frozenset(), ScopeSet(), now, registered=True)
 
 

@@ -15,7 +15,7 @@ from bailiwick.scopes import ScopeSet
 
 from .records import GrantType, Resource
 
-__all__ = ["BALANCED", "STRICT", "Lifetimes", "Registration", "Settings"]
+__all__ = ["BALANCED", "STRICT", "Lifetimes", "MetadataDocuments", "Registration", "Settings"]
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
@@ -173,6 +173,43 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
+class MetadataDocuments:
+    """Which clients may describe themselves in a document, whose https address is their id, and what such a one may get.
+
+    Source: draft-ietf-oauth-client-id-metadata-document.
+
+    Args:
+        ceiling: the scopes that such a client can have, wildcards allowed.
+        default: the scopes that it has if its document names none; None: all of the ceiling.
+        hosts: the hosts whose documents are believed; empty: every public one.
+        min_age: seconds for which a document is kept at least, whatever its server says.
+        max_age: seconds after which it is fetched anew at the latest.
+        loopback: for development only: documents may lie on this machine, by http too, and at any port.
+    """
+
+    ceiling: ScopeSet
+    default: ScopeSet | None = None
+    hosts: tuple[str, ...] = ()
+    min_age: int = 5 * MINUTE
+    max_age: int = DAY
+    loopback: bool = False
+
+    def __post_init__(self) -> None:
+        hosts: object = self.hosts
+        if isinstance(hosts, str):
+            raise ConfigurationError("hosts is a list of host names.", id="BW104")
+        if not 1 <= self.min_age <= self.max_age:
+            raise ConfigurationError("min_age is at least 1 second, and max_age no less than it.")
+        _ = self.registration
+
+    @property
+    def registration(self) -> Registration:
+        """The same as a policy for clients that register themselves: those of documents are no better known."""
+        grants = (GrantType.AUTHORIZATION_CODE.value, GrantType.REFRESH_TOKEN.value)
+        return Registration(self.ceiling, self.default, grants=grants)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What one authority is told when it is made.
 
@@ -187,6 +224,7 @@ class Settings:
         client_certificates: a proxy in front verifies clients' certificates and is trusted to say so (RFC 8705), in
             the header `Client-Cert` of RFC 9440, which it takes away from whatever clients send.
         registration: who may register clients; None: nobody.
+        metadata_documents: clients whose id is the address of a document about them; None: there are none.
         trusted_proxies: addresses and networks, such as "10.0.0.0/8", whose `X-Forwarded-For` is believed, and then
             no one else's `Client-Cert`; by default nobody's. A server in front of the application that reads such
             headers by itself (uvicorn: `proxy_headers`) has to be told not to.
@@ -206,6 +244,7 @@ class Settings:
     require_pushed: bool = False
     client_certificates: bool = False
     registration: Registration | None = None
+    metadata_documents: MetadataDocuments | None = None
     trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from bailiwick.authority import Authority, read_form
 from bailiwick.authority.authorize import AuthorizationRequest, NeedsConsent, NeedsLogin, Outcome, Redirect, ShowError
 from bailiwick.authority.consent import Decision, LoggedIn
 from bailiwick.authority.device import DeviceTicket
-from bailiwick.authority.records import Account
+from bailiwick.authority.records import Account, Client, Origin
 from bailiwick.errors import BailiwickError, Refused
 from bailiwick.scopes import ScopeSet
 
@@ -167,7 +167,7 @@ class People:
         return self._pages.login(
             flow=flow,
             proof=self._seal.proof("login", flow, browser=browser.value),
-            client=await self._authority.store.client(asked.client) if asked is not None else None,
+            client=await self._asking(asked, now) if asked is not None else None,
             device=waiting.device is not None,
             # Only where the request itself wants it; others came here to be somebody else.
             fresh=known is not None and asked is not None and _wants_fresh(asked),
@@ -175,6 +175,13 @@ class People:
             problem=problem,
             leads_to=asked.redirect if asked is not None else None,
         )
+
+    async def _asking(self, asked: AuthorizationRequest, now: float) -> Client | None:
+        """The client behind a request that was checked already, for its name."""
+        try:
+            return await self._authority.documents.find(asked.client, origin=Origin(), now=now)
+        except Refused:
+            return None  # its document went away meanwhile; what comes after the login says so
 
     async def _log_in(self, request: Request, browser: Browser, now: float) -> Response:
         form = await self._form(request)
