@@ -165,3 +165,15 @@ def live(tmp_path_factory):
         live = Live(served, made[0])
         with live.http:
             yield live
+
+
+@pytest.fixture(autouse=True)
+def forgotten_guesses(request):
+    """The server serves a whole file of tests; what one of them guessed wrongly must not keep the next one waiting."""
+    if "live" in request.fixturenames:
+        live = request.getfixturevalue("live")
+
+        async def forget():
+            vars((await live.server.open()).attempts)["_wrong"].clear()
+
+        live.served.ask(forget())
