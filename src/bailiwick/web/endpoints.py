@@ -41,6 +41,8 @@ LONGEST_WAIT: Final = 30
 LOOK_EVERY: Final = 0.5
 # Followers that wait at the same time; those beyond are answered at once and ask again.
 WAITING: Final = 200
+# What uvicorn says when it ends a request because the process has to end.
+SHUTDOWN: Final = "graceful shutdown"
 # Numbers of the feed have fewer digits, here and in a database.
 MAX_DIGITS: Final = 18
 
@@ -191,9 +193,12 @@ class Endpoints:
                 if left <= 0 or await request.is_disconnected():
                     return True
                 await asyncio.sleep(min(LOOK_EVERY, left))
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as why:
             # The process has to end, and its patience with open requests is over: a follower that is told "no news"
-            # asks the next process, while one that is told of a fault would log it.
+            # asks the next process, while one that is told of a fault would log it. Any other cancellation is for
+            # whoever asked for it, such as a caller in this very process, and must not be lost.
+            if SHUTDOWN not in str(why):
+                raise
             return True
         finally:
             self._waiting -= 1
