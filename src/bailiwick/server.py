@@ -54,6 +54,7 @@ try:
     from bailiwick.web.answers import refuse
     from bailiwick.web.app import WELL_KNOWN, build_app
 
+    from ._server.upkeep import Upkeep
     from ._server.verifier import OwnVerifier
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
@@ -148,6 +149,7 @@ class AuthorizationServer:
         self._token_bytes = token_bytes
         self._hasher = Argon2Hasher()
         self._authority: Authority | None = None
+        self._upkeep: Upkeep | None = None
         self._app: Any = None
         self._opening = asyncio.Lock()
         # Counts the requests that may have revoked something, so that verifiers in this process look again at once.
@@ -168,6 +170,8 @@ class AuthorizationServer:
             async with self._opening:
                 if self._authority is None:
                     self._authority = await self._make()
+                    self._upkeep = Upkeep(self._authority.store, self.settings, self._clock)
+                    self._upkeep.start()
         return self._authority
 
     async def _make(self) -> Authority:
@@ -203,6 +207,9 @@ class AuthorizationServer:
     async def close(self) -> None:
         """Let go of the store, if it was opened here. A second time does nothing."""
         authority, self._authority, self._app = self._authority, None, None
+        upkeep, self._upkeep = self._upkeep, None
+        if upkeep is not None:
+            await upkeep.stop()
         if authority is not None and isinstance(self._source, str | Path):
             await authority.store.close()
 

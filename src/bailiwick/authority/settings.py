@@ -228,6 +228,8 @@ class Settings:
         trusted_proxies: addresses and networks, such as "10.0.0.0/8", whose `X-Forwarded-For` is believed, and then
             no one else's `Client-Cert`; by default nobody's. A server in front of the application that reads such
             headers by itself (uvicorn: `proxy_headers`) has to be told not to.
+        purge_every: seconds between two purges of what has expired, more or less a quarter; 0 for never, where
+            something else calls the store's `purge`.
         password_min_length: characters that a new password must have (NIST SP 800-63B section 5.1.1.2 says 8).
 
     Raises:
@@ -245,6 +247,7 @@ class Settings:
     client_certificates: bool = False
     registration: Registration | None = None
     metadata_documents: MetadataDocuments | None = None
+    purge_every: int = HOUR
     trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -257,6 +260,8 @@ class Settings:
             object.__setattr__(self, "audience", names[0] if names else f"{parts.scheme}://{parts.netloc}")
         if self.audience not in names:
             object.__setattr__(self, "resources", (Resource(self.audience), *self.resources))
+        if self.purge_every < 0:
+            raise ConfigurationError("purge_every is a number of seconds, or 0 for never.")
         if self.password_min_length < 1:
             raise ConfigurationError("password_min_length must be at least 1.")
         # Read once here, so that a mistake fails the start.
