@@ -27,7 +27,9 @@ PASSWORD = "correct horse battery staple"
 CALLBACK = "/callback"
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: Playwright keeps an event loop running in this thread as long as it lives,
+# and no other test could run one of its own.
+@pytest.fixture(scope="module")
 def chromium():
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
