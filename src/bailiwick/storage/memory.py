@@ -286,9 +286,7 @@ class MemoryStore:
             return
         key = revocation.key
         self._codes = {
-            digest: one
-            for digest, one in self._codes.items()
-            if one.spent_at is not None or getattr(one, name) != key
+            digest: one for digest, one in self._codes.items() if one.spent_at is not None or getattr(one, name) != key
         }
         self._devices = {digest: one for digest, one in self._devices.items() if getattr(one, name) != key}
 
