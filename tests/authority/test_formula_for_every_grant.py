@@ -60,6 +60,13 @@ class Books:
     def locked(self, key):
         return {scope for scope, state in self.rows.get(key, {}).items() if state == "operator"}
 
+    def end(self, what):
+        self.ended[what] = self.ended.get(what, 0) + 1
+
+    def ended_of(self, key):
+        """How often a person, or what they let a client do, was revoked."""
+        return self.ended.get(key[0], 0) + self.ended.get(key, 0)
+
     def formula(self, wanted, *bounds):
         within = [self.reach(bound) for bound in bounds]
         return {
@@ -162,7 +169,7 @@ class EveryGrant(RuleBasedStateMachine):
         self.run((self.flows.admin.enable_account if acts else self.flows.admin.disable_account)(person))
         (self.books.off.discard if acts else self.books.off.add)(person)
         if not acts:
-            self.books.ended[person] = self.books.ended.get(person, 0) + 1
+            self.books.end(person)
 
     @rule(data=st.data(), operator=st.booleans())
     def withdraw(self, data, operator):
@@ -178,6 +185,8 @@ class EveryGrant(RuleBasedStateMachine):
             self.run(
                 self.flows.authority.consents.withdraw(subject, kept.id, scope, origin=Origin(), now=self.flows.now)
             )
+        if scope is None:
+            self.books.end(key)
         rows = self.books.rows[key]
         for one in rows if scope is None else [scope] if scope in rows else []:
             rows[one] = "operator" if operator or rows[one] == "operator" else "person"
@@ -243,14 +252,15 @@ class EveryGrant(RuleBasedStateMachine):
         if outcome.error:
             return multiple()
         books.consent(key, granted)
-        return (key, dict(outcome.params)["code"], granted, books.ended.get(person, 0))
+        return (key, dict(outcome.params)["code"], granted, books.ended_of(key))
 
     @rule(target=tokens, code=consumes(codes))
     def redeem(self, code):
         key, value, granted, ended = code
         person, client, _ = key
-        # What was decided in a session that ended since begins nothing, even if the person may act again.
-        over = self.books.ended.get(person, 0) != ended
+        # What was decided before the person, or all that this client may do, was revoked begins nothing, even if
+        # everything is as before again.
+        over = self.books.ended_of(key) != ended
         try:
             tokens = self.run(self.flows.redeem(value, client))
         except Refused as bad:
