@@ -195,11 +195,12 @@ def test_help_is_quick_to_load(house):
 def test_every_setting_of_the_authority_can_be_given():
     from dataclasses import fields
 
-    from bailiwick.authority import Registration, Settings
-    from bailiwick.cli.settings import Configured, RegistrationEntry
+    from bailiwick.authority import MetadataDocuments, Registration, Settings
+    from bailiwick.cli.settings import Configured, DocumentsEntry, RegistrationEntry
 
     assert {one.name for one in fields(Settings)} <= Configured.model_fields.keys()
     assert {one.name for one in fields(Registration)} == RegistrationEntry.model_fields.keys()
+    assert {one.name for one in fields(MetadataDocuments)} == DocumentsEntry.model_fields.keys()
 
 
 def test_apis_lifetimes_and_registration_come_from_the_file(house, monkeypatch):
@@ -218,10 +219,14 @@ scopes = ["posts:read"]
 ceiling = ["posts:read"]
 quota = 3
 grants = ["authorization_code"]
+[metadata_documents]
+ceiling = ["posts:read"]
+hosts = ["clients.example"]
 """
     )
     monkeypatch.setenv("BAILIWICK_LIFETIMES__CODE", "20")
     settings = load({}).authority_settings()
     assert (settings.lifetimes.access, settings.lifetimes.code) == (120, 20)
     assert str(settings.resource("https://files.example").scopes) == "posts:read"
+    assert settings.metadata_documents.hosts == ("clients.example",)
     assert (settings.registration.quota, settings.registration.grants) == (3, ("authorization_code",))

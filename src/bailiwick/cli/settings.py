@@ -53,6 +53,17 @@ class RegistrationEntry(_Entry):
     share_public: bool = False
 
 
+class DocumentsEntry(_Entry):
+    """Which clients may describe themselves in a document at their own address."""
+
+    ceiling: list[str]
+    default: list[str] | None = None
+    hosts: list[str] = []
+    min_age: int = 300
+    max_age: int = 86_400
+    loopback: bool = False
+
+
 class Configured(BaseSettings):
     """The settings of one authority, as they were found."""
 
@@ -75,6 +86,8 @@ class Configured(BaseSettings):
     password_min_length: int = 8
     require_pushed: bool = False
     client_certificates: bool = False
+    metadata_documents: DocumentsEntry | None = None
+    purge_every: int = 3600
     trusted_proxies: list[str] = []
     attempts: SecretStr | None = None
     key_encryption_key: SecretStr | None = None
@@ -104,7 +117,7 @@ class Configured(BaseSettings):
         Raises:
             ConfigurationError: there is no issuer, or a value would be dangerous.
         """
-        from bailiwick.server import BALANCED, STRICT, Registration, Resource, Settings
+        from bailiwick.server import BALANCED, STRICT, MetadataDocuments, Registration, Resource, Settings
 
         if not self.issuer:
             raise ConfigurationError(
@@ -117,7 +130,7 @@ class Configured(BaseSettings):
             raise ConfigurationError(
                 f"There is no lifetime {unknown[0]!r} in [lifetimes]. Known are: {', '.join(sorted(known))}."
             )
-        entry = self.registration
+        entry, described = self.registration, self.metadata_documents
         return Settings(
             self.issuer,
             self.audience,
@@ -132,6 +145,17 @@ class Configured(BaseSettings):
             require_pushed=self.require_pushed,
             client_certificates=self.client_certificates,
             trusted_proxies=tuple(self.trusted_proxies),
+            purge_every=self.purge_every,
+            metadata_documents=None
+            if described is None
+            else MetadataDocuments(
+                ScopeSet(described.ceiling),
+                ScopeSet(described.default) if described.default is not None else None,
+                tuple(described.hosts),
+                described.min_age,
+                described.max_age,
+                loopback=described.loopback,
+            ),
             registration=None
             if entry is None
             else Registration(
