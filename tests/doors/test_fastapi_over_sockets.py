@@ -153,6 +153,7 @@ def test_headers_that_no_server_lets_through_are_no_500(guard):
                 assert sent.recv(65536)[9:12] in {b"400", b"401", b"431", b""}
 
 
+@pytest.mark.timing
 def test_a_thousand_guarded_routes_start_and_take_little(catalog, issuer):
     def build(*, guarded):
         app = FastAPI(openapi_url=None)

@@ -73,6 +73,7 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(live):
     assert "www-authenticate" not in wrong.headers
 
 
+@pytest.mark.timing
 def test_a_wrong_password_and_an_unknown_name_take_the_same_time(live):
     took = {"ada": [], "nobody": []}
     for _ in range(9):

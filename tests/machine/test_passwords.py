@@ -39,6 +39,7 @@ async def test_any_text_is_a_password_and_bcrypts_72_bytes_are_no_limit():
         assert await hasher.verify(kept, password[:-1] + "y") is Verdict.WRONG
 
 
+@pytest.mark.timing
 async def test_without_a_hash_every_password_is_wrong_after_the_same_work():
     hasher = Argon2Hasher()
     kept = await hasher.hash("wonderland")

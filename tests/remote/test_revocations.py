@@ -238,6 +238,7 @@ async def test_lines_end_with_the_tokens_that_they_are_about():
         assert not any(feed._revocations._at.values())
 
 
+@pytest.mark.timing
 async def test_a_check_costs_less_than_two_microseconds_when_nothing_is_revoked():
     async with World() as world, world.feed as feed:
         caller = await JWTVerifier(feed._keys, issuer=ISSUER, audience=API).verify(await world.log_in())

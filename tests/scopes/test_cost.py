@@ -1,6 +1,5 @@
 """Rule 9: a check costs the same for 3 scopes and for 3,000."""
 
-import sys
 import time
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from bailiwick import Catalog, all_of, any_of
 
 NAMES = [f"resource{n // 4}:action{n % 4}" for n in range(10_000)]
-ROUNDS, CALLS = 15, 2000
+ROUNDS, CALLS = 40, 2000
 
 
 @pytest.fixture(scope="module")
@@ -16,19 +15,19 @@ def catalog():
     return Catalog(NAMES)
 
 
-def seconds_per_call(call, *args):
-    """The best of several rounds: other work on the machine can only add to it."""
-    best = float("inf")
-    tracer = sys.gettrace()  # a coverage run would time its own tracer
-    sys.settrace(None)
-    try:
-        for _ in range(ROUNDS):
-            begun = time.perf_counter()
+# These measure, so they run by themselves, without a coverage tracer beside them (see the Makefile).
+pytestmark = pytest.mark.timing
+
+
+def seconds_per_call(call, *arguments):
+    """For each argument the best of several rounds, in turn: other work on the machine can only add to them."""
+    best = [float("inf")] * len(arguments)
+    for _ in range(ROUNDS):
+        for index, argument in enumerate(arguments):
+            begun = time.process_time()
             for _ in range(CALLS):
-                call(*args)
-            best = min(best, (time.perf_counter() - begun) / CALLS)
-    finally:
-        sys.settrace(tracer)
+                call(argument)
+            best[index] = min(best[index], (time.process_time() - begun) / CALLS)
     return best
 
 
@@ -45,7 +44,7 @@ def test_a_decision_takes_less_than_a_microsecond_and_is_flat_in_what_is_held(ca
     allows = catalog.compile(requirement).allows
     assert allows(few)
     assert allows(many)
-    with_few, with_many = seconds_per_call(allows, few), seconds_per_call(allows, many)
+    with_few, with_many = seconds_per_call(allows, few, many)
     assert with_few < 1e-6
     assert with_many < 1e-6
     assert with_many / with_few < 1.5
@@ -56,17 +55,18 @@ def test_a_refusal_is_flat_too(catalog):
     allows = catalog.compile(all_of(NAMES[5000])).allows
     assert not allows(few)
     assert not allows(many)
-    assert seconds_per_call(allows, many) / seconds_per_call(allows, few) < 1.5
+    with_few, with_many = seconds_per_call(allows, few, many)
+    assert with_many / with_few < 1.5
 
 
 def test_a_catalog_of_ten_thousand_scopes_compiles_in_less_than_two_seconds():
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert len(Catalog(NAMES)) == 10_000
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def test_a_thousand_routes_compile_in_less_than_a_third_of_a_second(catalog):
-    begun = time.perf_counter()
+    begun = time.process_time()
     for n in range(1000):
         catalog.compile(all_of(NAMES[n], NAMES[n + 1]))
-    assert time.perf_counter() - begun < 0.3
+    assert time.process_time() - begun < 0.3
