@@ -182,6 +182,12 @@ class Person:
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
 
+    def finds_the_cursor_in(self, label):
+        """Waits, as a person does: a browser moves the focus to an autofocus field after the page has loaded."""
+        self.page.wait_for_function(
+            "field => field === document.activeElement", arg=self.page.get_by_label(label).element_handle()
+        )
+
     def photograph(self, name):
         """The page in light and in dark, where pictures are wanted."""
         folder = os.environ.get("BAILIWICK_SCREENSHOTS")

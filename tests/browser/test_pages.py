@@ -16,7 +16,7 @@ def scope_of(answer):
 def test_a_person_logs_in_unticks_one_scope_and_the_token_lacks_just_that(person, client, demo):
     page = person.page
     page.goto(client.address(scope=SCOPES))
-    assert page.get_by_label("Name").evaluate("field => field === document.activeElement")
+    person.finds_the_cursor_in("Name")
     person.photograph("login")
     person.log_in()
     page.get_by_role("heading", name="The demo's web page asks for access").wait_for()
@@ -42,7 +42,7 @@ def test_a_wrong_password_is_told_without_saying_what_was_wrong(person, client):
     assert alert.inner_text() == "The name or the password is wrong."
     assert page.title().startswith("Error: ")
     assert page.get_by_label("Password").get_attribute("aria-describedby") == alert.get_attribute("id")
-    assert page.get_by_label("Password").evaluate("field => field === document.activeElement")
+    person.finds_the_cursor_in("Password")
     person.photograph("login-refused")
     person.log_in()
     page.get_by_role("heading", name="asks for access").wait_for()
@@ -96,6 +96,7 @@ def test_a_person_who_is_logged_in_is_not_asked_who_they_are_again_until_they_lo
 def test_everything_can_be_done_with_the_keyboard(person, client):
     page = person.page
     page.goto(client.address(scope=SCOPES))
+    person.finds_the_cursor_in("Name")
     page.keyboard.type("erin")
     page.keyboard.press("Tab")
     page.keyboard.type("correct horse battery staple")
