@@ -289,3 +289,61 @@ async def test_how_long_it_may_be_kept_is_what_its_server_says(said, kept):
     headers = b"content-type: application/json\r\ncache-control: " + said.encode() + b"\r\n"
     async with Served(headers=headers) as served:
         assert (await MetadataFetcher(loopback=True).fetch(f"http://127.0.0.1:{served.port}/c")).fresh_for == kept
+
+
+async def test_all_who_ask_for_a_document_at_once_are_one_visit():
+    async with Served() as served:
+        served.pieces, served.pause = [served.pieces[0][:30], served.pieces[0][30:]], 0.05
+        fetcher = MetadataFetcher(loopback=True)
+        url = f"http://127.0.0.1:{served.port}/c"
+        found = await asyncio.gather(*(fetcher.fetch(url) for _ in range(100)))
+        assert {one.body for one in found} == {GOOD}
+        assert len(served.asked) == 1
+        # And nothing of it is kept: how long a document is good is somebody else's to know.
+        await fetcher.fetch(url)
+        assert len(served.asked) == 2
+
+
+async def test_a_visit_in_vain_is_in_vain_for_all_and_the_next_one_is_a_new_one():
+    async with Served(status=b"500 No") as served:
+        fetcher = MetadataFetcher(loopback=True)
+        url = f"http://127.0.0.1:{served.port}/c"
+        found = await asyncio.gather(*(fetcher.fetch(url) for _ in range(10)), return_exceptions=True)
+        assert {type(one) for one in found} == {Refused}
+        assert len(served.asked) == 1
+        served.pieces = [served.pieces[0].replace(b"500 No", b"200 OK")]
+        assert (await fetcher.fetch(url)).body == GOOD
+
+
+async def test_whoever_goes_away_does_not_take_the_others_answer_along():
+    async with Served() as served:
+        served.pieces, served.pause = [served.pieces[0][:30], served.pieces[0][30:]], 0.1
+        fetcher = MetadataFetcher(loopback=True)
+        url = f"http://127.0.0.1:{served.port}/c"
+        first, second = (asyncio.create_task(fetcher.fetch(url)) for _ in range(2))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        assert (await second).body == GOOD
+        assert len(served.asked) == 1
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+
+def test_a_visit_that_ended_with_its_event_loop_is_nobodys_answer_in_the_next_one():
+    waiting = []
+
+    async def resolver(_host, _port):
+        if not waiting:
+            waiting.append("forever")
+            await asyncio.sleep(60)
+        return ["10.0.0.1"]
+
+    fetcher = MetadataFetcher(resolver=resolver)
+
+    async def impatient():
+        async with asyncio.timeout(0.05):
+            await fetcher.fetch("https://app.example.com/c")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(impatient())
+    assert "public" in asyncio.run(refused(fetcher, "https://app.example.com/c"))

@@ -3,7 +3,8 @@
 A server that goes where strangers send it can be sent to its own neighbours (SSRF): the cloud's metadata service, an
 admin page that trusts its network. So a name is resolved once, every address that comes of it must be public, and the
 connection goes to the very address that was looked at: a name that resolves to something else a moment later (DNS
-rebinding) changes nothing. No redirects, no proxies, no cookies, a few seconds, a few KiB.
+rebinding) changes nothing. No redirects, no proxies, no cookies, a few seconds, a few KiB. And one visit for all who ask
+for the same address at the same time: nobody can have us knock a thousand times at somebody else's door.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ __all__ = ["ClientMetadata", "MetadataFetcher", "is_public"]
 MAX_BYTES: Final = 5 * 1024
 # Seconds for the whole of it, the name's resolution included.
 TIMEOUT: Final = 5.0
-# Fetches at the same time; those beyond wait for their turn within their own time.
-TOGETHER: Final = 8
+# Fetches at the same time; those beyond wait for their turn within their own time. So many that a stranger with slow
+# servers, of whose fetches ten can be under way, leaves places to others.
+TOGETHER: Final = 64
 
 # Networks in whose addresses an IPv4 address is hidden, which a gateway on the way may take out again: 6to4 (RFC 3056),
 # Teredo (RFC 4380), NAT64 (RFC 6052 and 8215), IPv4-compatible and -mapped (RFC 4291).
@@ -104,14 +106,16 @@ class MetadataFetcher:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._loopback = loopback
-        self._tls = tls
+        # Made once: to read the system's authorities takes longer than most fetches.
+        self._tls = tls if tls is not None else ssl.create_default_context()
         self._resolve = resolver
         self._timeout = timeout
         self._max_bytes = max_bytes
         self._places = asyncio.Semaphore(TOGETHER)
+        self._under_way: dict[str, asyncio.Task[ClientMetadata]] = {}
 
     async def fetch(self, url: str) -> ClientMetadata:
-        """Fetch a document.
+        """Fetch a document, together with whoever else asks for it just now.
 
         Args:
             url: its address, whose form somebody has checked already.
@@ -119,6 +123,21 @@ class MetadataFetcher:
         Raises:
             Refused: invalid_client (BW422), whatever went wrong; `detail` says what.
         """
+        visit = self._under_way.get(url)
+        # A loop that was closed took its tasks with it.
+        if visit is None or visit.get_loop() is not asyncio.get_running_loop():
+            visit = self._under_way[url] = asyncio.create_task(self._visit(url))
+            visit.add_done_callback(lambda done: self._returned(url, done))
+        # Whoever goes away meanwhile does not take the others' answer along.
+        return await asyncio.shield(visit)
+
+    def _returned(self, url: str, visit: asyncio.Task[ClientMetadata]) -> None:
+        if self._under_way.get(url) is visit:
+            del self._under_way[url]
+        if not visit.cancelled():
+            visit.exception()  # looked at, so that nobody is told of it who had gone away
+
+    async def _visit(self, url: str) -> ClientMetadata:
         try:
             async with asyncio.timeout(self._timeout), self._places:
                 return await self._fetch(httpx.URL(url))
@@ -134,10 +153,9 @@ class MetadataFetcher:
         if url.scheme != "https" and not (url.scheme == "http" and self._loopback and _is_loopback(address)):
             raise _unfit("its address is not https")
         headers = {"host": url.netloc.decode("ascii"), "accept": "application/json", "accept-encoding": "identity"}
-        tls = self._tls if self._tls is not None else ssl.create_default_context()
         async with (
             # A proxy from the environment would resolve the name once more, by itself.
-            httpx.AsyncClient(verify=tls, trust_env=False, follow_redirects=False, timeout=self._timeout) as http,
+            httpx.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False, timeout=self._timeout) as http,
             http.stream(
                 "GET",
                 url.copy_with(host=address),
