@@ -1,7 +1,8 @@
 """The authority's store, kept: in memory, or in a SQLite file.
 
 `memory` is the reference and reads as the specification; `sql` has the statements and `sqlite` the
-driver that keeps a file; `upkeep` is for whoever looks after it. Every store passes the same suite of tests.
+driver that keeps a file. Both have a file for each noun, of the same name. `upkeep` is for whoever looks
+after a store. Every store passes the same suite of tests.
 """
 
 from .memory import MemoryStore

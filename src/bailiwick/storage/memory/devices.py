@@ -1,0 +1,74 @@
+"""Device codes: what waits for a person's decision, and is asked for meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bailiwick.authority.records import DeviceCode, DeviceState, Event
+from bailiwick.authority.store import Polled
+
+from .journal import Journal
+
+__all__ = ["Devices"]
+
+
+class Devices(Journal):
+    """The verbs of `Store` about device codes."""
+
+    async def add_device_code(self, code: DeviceCode) -> bool:
+        """See `Store.add_device_code`."""
+        with self._lock:
+            if any(one.user_code == code.user_code for one in self._devices.values()):
+                return False
+            self._devices[code.digest] = code
+            return True
+
+    async def device_code_of_user(self, user_code: str, now: float) -> DeviceCode | None:
+        """See `Store.device_code_of_user`."""
+        with self._lock:
+            return next(
+                (
+                    one
+                    for one in self._devices.values()
+                    if one.user_code == user_code and one.state is DeviceState.PENDING and one.expires_at > now
+                ),
+                None,
+            )
+
+    async def decide_device_code(self, decided: DeviceCode, event: Event) -> bool:
+        """See `Store.decide_device_code`."""
+        with self._lock:
+            was = self._devices.get(decided.digest)
+            if was is None or was.state is not DeviceState.PENDING or was.expires_at <= event.at:
+                return False
+            self._devices[decided.digest] = replace(
+                was,
+                state=decided.state,
+                scopes=decided.scopes,
+                subject=decided.subject,
+                authorization=decided.authorization,
+                authenticated_at=decided.authenticated_at,
+            )
+            self._write_down(event)
+            return True
+
+    async def poll_device_code(self, digest: str, client: str, now: float) -> tuple[Polled, DeviceCode | None]:
+        """See `Store.poll_device_code`."""
+        with self._lock:
+            code = self._devices.get(digest)
+            if code is None or code.client != client or code.state is DeviceState.SPENT:
+                return Polled.UNKNOWN, None
+            if code.expires_at <= now:
+                return Polled.EXPIRED, None
+            if code.state is DeviceState.DENIED:
+                return Polled.DENIED, None
+            too_fast = code.polled_at is not None and now - code.polled_at < code.interval
+            # RFC 8628 section 3.5: "the interval MUST be increased by 5 seconds for this and all subsequent requests".
+            code = replace(code, polled_at=now, interval=code.interval + 5 if too_fast else code.interval)
+            self._devices[digest] = code
+            if too_fast:
+                return Polled.TOO_FAST, code
+            if code.state is DeviceState.PENDING:
+                return Polled.PENDING, code
+            self._devices[digest] = replace(code, state=DeviceState.SPENT)
+            return Polled.APPROVED, code
