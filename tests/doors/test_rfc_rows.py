@@ -250,3 +250,35 @@ async def test_r7519_02_a_claim_that_stands_twice_makes_no_token(issuer, names):
     signed = f"{header}.{payload}.{encode(issuer.key.sign(f'{header}.{payload}'.encode()))}"
     with pytest.raises(InvalidToken):
         await issuer.cached().verify(signed)
+
+
+def test_r6749_27_r6749_28_a_route_compares_scopes_as_a_set_and_by_their_case(issuer):
+    guard = Guard(Catalog([Scope("Read", ""), Scope("read", ""), Scope("write", "")]), issuer.cached())
+    app = FastAPI()
+
+    @app.get("/", dependencies=[guard.requires("write", "Read")])
+    async def here():
+        return "in"
+
+    guard.protect(app)
+    client = TestClient(app)
+    assert client.get("/", headers=issuer.bearer("Read write")).status_code == 200
+    assert client.get("/", headers=issuer.bearer("write Read Read")).status_code == 200
+    for held in ("read write", "READ write", "Read Write"):
+        answer = client.get("/", headers=issuer.bearer(held))
+        assert (held, answer.status_code) == (held, 403)
+
+
+def test_r8693_10_whoever_acts_for_the_caller_brings_no_scopes_along(api, issuer):
+    act = {"sub": "root", "scope": "items admin:*", "act": {"sub": "root", "scope": "admin:*"}}
+    answer = api.get("/items", headers=issuer.bearer("me", act=act))
+    assert (answer.status_code, challenge(answer)["error"]) == (403, "insufficient_scope")
+    assert api.get("/items", headers=issuer.bearer("items", act=act)).status_code == 200
+
+
+@pytest.mark.parametrize("root_path", ["/v1", "/behind/a/proxy"])
+def test_r9728_06_the_metadata_names_the_same_resource_below_another_path(api, root_path):
+    here = "/.well-known/oauth-protected-resource/v1"
+    answer = TestClient(api.app, root_path=root_path).get(here)
+    assert answer.status_code == 200
+    assert answer.json() == api.get(here).json()
