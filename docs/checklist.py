@@ -23,7 +23,7 @@ def rfc_checklist() -> str:
         f"{len(rows)} requirements of OAuth 2 and what belongs to it. **{shown.total()} are shown by tests** that run with"
         f" every change; {of.total() - shown.total()} have a reason instead. A test in"
         " [tests/authority/test_checklist.py](../../tests/authority/test_checklist.py) fails when a row has neither, or"
-        " names a test that does not exist.\n"
+        " names a test that does not exist. Where the answer differs from what a row expects, a sentence says how.\n"
     )
     page = [
         "# The RFCs' checklist\n",
@@ -41,7 +41,7 @@ def rfc_checklist() -> str:
         tested = [row for row in rows if row["rfc"] == rfc and "tests" in placed[row["id"]]]
         if tested:
             page.append(f"### {rfc}\n\n| row | section | requirement | tests |\n|---|---|---|---|")
-            page += [_line(row, "<br>".join(map(_test, placed[row["id"]]["tests"]))) for row in tested]
+            page += [_line(row, _shown(placed[row["id"]])) for row in tested]
             page.append("")
     return "\n".join(page)
 
@@ -49,6 +49,11 @@ def rfc_checklist() -> str:
 def _line(row: Mapping[str, str], last: str) -> str:
     requirement = row["requirement"].replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
     return f"| {row['id']} | {row['section']} ({row['level']}) | {requirement} | {last} |"
+
+
+def _shown(placed: Mapping[str, Any]) -> str:
+    """The tests, and what of the row is answered in another way than it expects."""
+    return "<br>".join([*map(_test, placed["tests"]), *([f"*{placed['note']}*"] if "note" in placed else [])])
 
 
 def _test(node: str) -> str:
