@@ -231,7 +231,11 @@ class Flows(World):
     async def settle(self, consent, chosen=None, session="alice", approved=True):
         names = consent.agenda.asked if chosen is None else ScopeSet(chosen)
         return await self.authority.device.decide(
-            consent.ticket, self.session(session), Decision(approved, names), origin=Origin(), now=self.now
+            consent.ticket,
+            self.session(session),
+            Decision(approved, names),
+            origin=Origin("192.0.2.7", "browser/1"),
+            now=self.now,
         )
 
     async def poll(self, device, client="tv", **more):

@@ -337,6 +337,19 @@ async def test_r6749_39_to_deny_or_to_tick_nothing_is_access_denied(flows):
     assert await flows.store.authorization_of(flows.people["alice"].id, "spa", flows.api) is None
 
 
+async def test_a_denial_stands_in_the_journal_with_who_to_whom_what_and_from_where(flows):
+    asked = await flows.authorize()
+    for answer in ({"approved": False}, {"chosen": []}, {"chosen": ["users:delete"]}):
+        assert told(await flows.decide(asked, **answer))["error"] == "access_denied"
+    lines, alice = await flows.lines("consent.denied"), flows.people["alice"].id
+    assert [(one.actor, one.subject, one.client, one.detail) for one in lines] == [
+        (alice, alice, "spa", "users:read posts:read")
+    ] * 3
+    assert {one.origin.address for one in lines} == {"192.0.2.7"}
+    assert not await flows.lines("authorization.granted")
+    assert not await flows.lines("code.issued")
+
+
 async def test_a_required_scope_cannot_be_left_out(flows):
     client = await flows.store.client("spa")
     await flows.store.change(replace(client, required=ScopeSet(["users:read"])), (await flows.lines())[0])

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from bailiwick.authority.attempts import FREE, CountedAttempts
-from bailiwick.authority.device import ALPHABET, DeviceTicket, mint_user_code, normalise_user_code
+from bailiwick.authority.attempts import FREE, FREE_TOGETHER, CountedAttempts
+from bailiwick.authority.device import ALPHABET, TYPED, DeviceTicket, mint_user_code, normalise_user_code
+from bailiwick.authority.records import Origin
 from bailiwick.errors import Refused
 from bailiwick.scopes import ScopeSet
 from bailiwick.storage.sqlite import SQLiteStore
@@ -92,7 +93,11 @@ async def test_a_denial_is_told_and_grants_nothing(flows):
     assert not await flows.settle(consent, approved=False)
     assert await flows.refused(flows.poll(device)) == ("access_denied", "BW412")
     assert not await flows.authority.consents.of(flows.people["alice"].id)
-    assert await flows.lines("device.denied")
+    (line,) = await flows.lines("device.denied")
+    alice = flows.people["alice"].id
+    assert (line.actor, line.subject, line.client) == (alice, alice, "tv")
+    assert line.detail == "users:read posts:read"
+    assert line.origin == Origin("192.0.2.7", "browser/1")
 
 
 async def test_ticking_nothing_is_a_denial(flows):
@@ -157,15 +162,58 @@ async def test_cve_2024_38371_only_the_person_who_typed_the_code_decides(flows, 
     assert await flows.refused(flows.poll(device)) == ("authorization_pending", "BW413")
 
 
-async def test_r8628_14_guesses_are_counted_by_person_and_by_address(flows):
+async def test_r8628_14_guesses_are_counted_by_the_person_wherever_they_are(flows):
     device = await flows.begin_device()
     for _ in range(FREE):
         assert await flows.refused(flows.enter("BBBB-BBBB")) == UNKNOWN
     for address in ("192.0.2.7", "198.51.100.1"):
         assert await flows.refused(flows.enter(device.user_code, "alice", address)) == ("slow_down", "BW416")
-    assert await flows.refused(flows.enter(device.user_code, "erin", "192.0.2.7")) == ("slow_down", "BW416")
+    # Whoever sits in the same office has guessed nothing.
+    assert (await flows.enter(device.user_code, "erin", "192.0.2.7")).client.id == "tv"
     flows.now += 30
     assert (await flows.enter(device.user_code)).client.id == "tv"
+
+
+async def test_guesses_by_many_people_from_one_network_come_to_an_end(flows):
+    device = await flows.begin_device()
+    for number in range(FREE_TOGETHER // FREE):
+        flows.people[f"thrall {number}"] = await flows.admin.create_account(f"thrall {number}", "a long password")
+    thralls = [who for who in flows.people if "thrall" in who] * FREE
+    assert {await flows.refused(flows.enter("BBBB-BBBB", who)) for who in thralls} == {UNKNOWN}
+    assert await flows.refused(flows.enter(device.user_code, "alice")) == ("slow_down", "BW416")
+    assert (await flows.enter(device.user_code, "alice", "198.51.100.1")).client.id == "tv"
+    flows.now += 30
+    assert (await flows.enter(device.user_code, "erin")).client.id == "tv"
+
+
+async def test_a_code_that_everybody_types_was_sent_to_them_and_is_closed(flows):
+    device, other = await flows.begin_device(), await flows.begin_device()
+    for number in range(TYPED):
+        who = ("alice", "erin")[number % 2]
+        consent = await flows.enter(device.user_code, who, f"192.0.2.{number}")
+    assert await flows.refused(flows.enter(device.user_code, "root", "198.51.100.1")) == UNKNOWN
+    flows.now += 300
+    assert await flows.refused(flows.enter(device.user_code, "root", "198.51.100.1")) == UNKNOWN
+    # It is no wrong guess of theirs, and whoever has the page before them can still decide.
+    assert (await flows.enter(other.user_code, "root")).client.id == "tv"
+    assert not await flows.settle(consent, session="erin", approved=False)
+
+
+async def test_of_64_who_type_one_code_at_once_ten_get_the_page(flows):
+    device = await flows.begin_device()
+    work = [flows.enter(device.user_code, who, f"192.0.2.{n}") for n in range(32) for who in ("alice", "erin")]
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    assert sum(not isinstance(one, BaseException) for one in outcomes) == TYPED
+
+
+async def test_a_wrong_code_leaves_a_line_that_says_who_and_not_what(flows):
+    await flows.refused(flows.enter("my password"))
+    (line,) = await flows.lines("device.mistyped")
+    assert (line.actor, line.origin.address) == (flows.people["alice"].id, "192.0.2.7")
+    assert "password" not in repr(line)
+    device = await flows.begin_device()
+    await flows.enter(device.user_code)
+    assert len(await flows.lines("device.mistyped")) == 1
 
 
 async def test_guesses_that_come_all_at_once_are_counted_all_the_same(flows):

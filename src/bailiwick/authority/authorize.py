@@ -484,7 +484,7 @@ class AuthorizationEndpoint:
             if decision is None:
                 scopes, via = agenda.settled, "first party"
             else:
-                scopes, via = self._consents.choose(agenda, decision), "consent"
+                scopes, via = await self._chosen(client, session, agenda, decision, origin, now), "consent"
             await self._documents.keep(client, origin=origin, now=now)
             authorization = await self._consents.grant(
                 client, session.subject, resource, scopes, via=via, origin=origin, now=now
@@ -492,6 +492,19 @@ class AuthorizationEndpoint:
             return await self._code(request, to, session, authorization, scopes, origin, now)
         except Refused as why:
             return self._sent_back(to, why)
+
+    async def _chosen(
+        self, client: Client, session: LoggedIn, agenda: Agenda, decision: Decision, origin: Origin, now: float
+    ) -> ScopeSet:
+        try:
+            return self._consents.choose(agenda, decision)
+        except Refused:
+            asked = ScopeSet([*agenda.asked, *agenda.settled])
+            line = Event(
+                now, "consent.denied", session.subject, session.subject, client.id, detail=str(asked), origin=origin
+            )
+            await self._store.record(line)
+            raise
 
     async def _asking(self, request: AuthorizationRequest, origin: Origin, now: float) -> Client | ShowError:
         """The client, if the redirect URI is still one of its own."""

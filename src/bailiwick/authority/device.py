@@ -15,7 +15,7 @@ from bailiwick.errors import Refused, StoreError
 from bailiwick.scopes import ScopeSet
 from bailiwick.tokens import opaque
 
-from .attempts import Attempts, network_of
+from .attempts import FREE, FREE_TOGETHER, Attempts, network_of
 from .clients import ClientAuthenticator
 from .consent import Agenda, Consents, Decision, LoggedIn
 from .ids import TokenBytes
@@ -44,6 +44,9 @@ LETTERS: Final = 8
 _FAIR: Final = 240
 # Fresh codes that happen to be in use; three in a row do not happen by chance.
 TRIES: Final = 3
+# How often one code may be typed: a device is in front of one person or a few, and a code that a hundred people type
+# was sent to them by somebody (section 5.4).
+TYPED: Final = FREE
 MAX_TYPED: Final = 64
 
 
@@ -246,7 +249,7 @@ class DeviceEndpoint:
         Args:
             typed: as typed.
             session: who typed it.
-            origin: from where; guesses are counted by person and by address.
+            origin: from where; guesses are counted by person, and more widely by network.
             now: seconds since the epoch.
 
         Raises:
@@ -254,15 +257,30 @@ class DeviceEndpoint:
                 (BW416): too many wrong ones; invalid_scope: this person may have nothing of what is asked.
         """
         network = network_of(origin.address)
-        names = [f"user_code:{session.subject}", *([f"user_code:{network}"] if network else [])]
-        await self._attempts.check(names, now)
+        # Nobody guesses without an account, and nobody makes themselves one: who is logged in is who is counted. The
+        # address is an office's or a whole town's, and bounds only what many accounts do together.
+        person, place = [f"user_code:{session.subject}"], [f"user_code@{network}"] if network else []
+        await self._attempts.check(person, now)
+        await self._attempts.check(place, now, free=FREE_TOGETHER)
         # Counted before it is known to be wrong: guesses that come all at once are counted all the same.
-        await self._attempts.failed(names, now)
+        await self._attempts.failed([*person, *place], now)
         ticket = DeviceTicket(_digest(typed), session.subject)
         if await self._store.device_code_of_user(ticket.user_code, now) is None:
+            # What was typed stays out of it: it may be anything, a password too.
+            line = Event(now, "device.mistyped", session.subject, session.subject, origin=origin)
+            await self._store.record(line)
             raise _unknown()
-        await self._attempts.succeeded(names)
+        await self._attempts.succeeded([*person, *place])
+        await self._count_typed(ticket, now)
         return await self.question(ticket, session, now=now)
+
+    async def _count_typed(self, ticket: DeviceTicket, now: float) -> None:
+        names = [f"user_code={ticket.user_code}"]
+        await self._attempts.failed(names, now)
+        try:
+            await self._attempts.check(names, now, free=TYPED + 1)
+        except Refused as why:
+            raise _unknown("the code was typed too often") from why
 
     async def question(self, ticket: DeviceTicket, session: LoggedIn, *, now: float) -> DeviceConsent:
         """What the person who holds this ticket has to decide.
@@ -294,7 +312,13 @@ class DeviceEndpoint:
         code, consent = await self._pending(ticket, session, now)
         client, resource = consent.client, consent.resource
         event = Event(
-            now, "device.denied", session.subject, session.subject, client.id, code.authorization or "", origin=origin
+            now,
+            "device.denied",
+            session.subject,
+            session.subject,
+            client.id,
+            detail=str(consent.agenda.asked),
+            origin=origin,
         )
         try:
             scopes = self._consents.choose(consent.agenda, decision)
@@ -348,5 +372,5 @@ def _digest(user_code: str) -> str:
     return opaque.digest(f"user code {normalise_user_code(user_code)}")
 
 
-def _unknown() -> Refused:
-    return Refused("invalid_request", "This code is unknown, expired, or was used already.", id="BW415")
+def _unknown(detail: str | None = None) -> Refused:
+    return Refused("invalid_request", "This code is unknown, expired, or was used already.", id="BW415", detail=detail)
