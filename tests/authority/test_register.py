@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bailiwick.authority import Registration, RegistrationRequest, Settings
 from bailiwick.authority.authorize import NeedsConsent, ShowError
-from bailiwick.authority.records import Resource
+from bailiwick.authority.records import Origin, Resource
 from bailiwick.errors import ConfigurationError, Refused
 from bailiwick.scopes import ScopeSet
 from bailiwick.storage.sqlite import SQLiteStore
@@ -28,13 +28,14 @@ class Desk:
         self.flows = flows
         self.at = flows.authority.registration
 
-    def read(self, metadata, bearer=None):
+    def read(self, metadata, bearer=None, address=""):
         body = None if metadata is None else json.dumps(metadata).encode()
-        return RegistrationRequest.read(body, authorization=[f"Bearer {bearer}"] if bearer else [])
+        authorization = [f"Bearer {bearer}"] if bearer else []
+        return RegistrationRequest.read(body, authorization=authorization, origin=Origin(address))
 
-    async def register(self, metadata=None, bearer=None, **more):
+    async def register(self, metadata=None, bearer=None, address="", **more):
         return await self.at.answer(
-            self.read((GOOD if metadata is None else metadata) | more, bearer), now=self.flows.now
+            self.read((GOOD if metadata is None else metadata) | more, bearer, address), now=self.flows.now
         )
 
     async def change(self, made, bearer=None, **more):
@@ -293,6 +294,76 @@ async def test_the_quota_of_clients_that_nobody_uses_holds_under_a_rush(make_flo
         assert client not in gone
     finally:
         await desk.flows.store.close()
+
+
+async def test_one_stranger_fills_a_quarter_of_the_quota_and_not_all_of_it(make_flows):
+    desk = await opened(make_flows, quota=40)
+    work = [desk.register(address="203.0.113.66") for _ in range(64)]
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    made = [one for one in outcomes if not isinstance(one, BaseException)]
+    assert len(made) == 10
+    refused = next(one for one in outcomes if isinstance(one, Refused))
+    assert (refused.code, refused.status, refused.id) == ("slow_down", 429, "BW416")
+    assert "Use the client_id that you have" in refused.description
+    # However patient they are, in a day they have not filled it, for what nobody uses makes room.
+    for _ in range(24 * 60):
+        desk.flows.now += 60
+        try:
+            await desk.register(address="203.0.113.66")
+        except Refused as why:
+            assert why.code in ("slow_down", "temporarily_unavailable")
+        if desk.flows.now % 3600 == 0:
+            assert (await desk.register(address=f"198.51.100.{desk.flows.now // 3600 % 24:.0f}")).client.registered
+    # Of an IPv6 network everybody is one.
+    for number in range(10):
+        await desk.register(address=f"2001:db8::{number}")
+    assert await desk.refused(desk.register(address="2001:db8::ffff")) == "slow_down"
+
+
+async def test_a_client_that_was_there_or_says_what_may_not_be_is_not_counted(make_flows):
+    desk = await opened(make_flows, share_public=True, quota=4)
+    first = await desk.register(PUBLIC, address="192.0.2.1")
+    for _ in range(10):
+        assert (await desk.register(PUBLIC, address="192.0.2.2")).client == first.client
+        assert await desk.refused(desk.register(redirect_uris=[], address="192.0.2.2")) == "invalid_redirect_uri"
+    assert (await desk.register(GOOD, address="192.0.2.2")).client != first.client
+
+
+async def test_whoever_has_an_initial_token_is_counted_by_nobody(make_flows):
+    desk = await opened(make_flows, initial_tokens=(opaque.digest("a token"),), quota=40)
+    for _ in range(20):
+        assert (await desk.register(bearer="a token", address="192.0.2.1")).client.registered
+
+
+async def test_when_the_quota_is_full_what_nobody_used_for_an_hour_makes_room(make_flows):
+    desk = await opened(make_flows, quota=3)
+    flows = desk.flows
+    used, old = await desk.register(), await desk.register()
+    await flows.decide(await flows.authorize(used.client.id, redirect_uri=GOOD["redirect_uris"][0]))
+    flows.now += 3000
+    young = await desk.register()
+    await desk.register()
+    flows.now += 590
+    assert await desk.refused(desk.register()) == "temporarily_unavailable"
+    flows.now += 61
+    with_room = await desk.register()
+    left = {one.id for one in await flows.store.clients() if one.registered}
+    assert {used.client.id, young.client.id, with_room.client.id} <= left
+    assert old.client.id not in left
+    (line,) = await flows.lines("clients.dropped")
+    assert (line.actor, line.detail.split()[0]) == ("authority", "1")
+    # The store is not swept for each who is refused.
+    assert await desk.refused(desk.register()) == "temporarily_unavailable"
+
+
+async def test_the_quotas_answer_says_what_to_do(make_flows):
+    desk = await opened(make_flows, quota=1)
+    await desk.register()
+    with pytest.raises(Refused) as caught:
+        await desk.register()
+    assert caught.value.retry_after == 3600
+    for way in ("in an hour", "the client_id that you have", "the operator"):
+        assert way in caught.value.description
 
 
 async def test_the_same_public_client_a_thousand_times_is_one_row(make_flows):

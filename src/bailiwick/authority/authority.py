@@ -155,7 +155,7 @@ class Authority:
             authorization=authorization,
             pushed=PushedRequestEndpoint(settings, store, clients, authorization, token_bytes),
             device=DeviceEndpoint(settings, store, clients, consents, attempts, token_bytes),
-            registration=RegistrationEndpoint(catalog, settings, store, token_bytes),
+            registration=RegistrationEndpoint(catalog, settings, store, attempts, token_bytes),
             feed=RevocationFeed(settings, store, keys),
             documents=documents,
             attempts=attempts,

@@ -20,6 +20,7 @@ from bailiwick.tokens import opaque
 from bailiwick.tokens.encoding import Malformed, read_json
 
 from .assertion import client_keys
+from .attempts import Attempts, network_of
 from .clients import digest_secret
 from .ids import TokenBytes, mint_client
 from .records import Client, ClientAuth, Event, GrantType, Origin, Revocation, Revoked
@@ -39,6 +40,14 @@ __all__ = [
 
 MAX_REDIRECTS: Final = 20
 MAX_CLIENT_NAME: Final = 200
+# Where anybody may register, this part of the quota is the most that one network can fill in a rush: what it registers
+# beyond comes so slowly that the quota's clients have made room before.
+SHARE: Final = 4
+# When the quota is used up, clients that nobody used for so many seconds after they registered make room; the others
+# have all of `unused_client`. A program that registers asks a person right afterwards.
+SPARED: Final = 60 * 60
+# Seconds between two attempts to make room, which is work for the store.
+ROOM_EVERY: Final = 60
 
 _METHODS: Final[Mapping[str, ClientAuth]] = {
     "none": ClientAuth.NONE,
@@ -150,14 +159,19 @@ class RegistrationEndpoint:
         catalog: the scopes that exist.
         settings: who may register, and with what ceiling.
         store: keeps the clients.
+        attempts: counts registrations by network, where anybody may register.
         token_bytes: the source of randomness.
     """
 
-    def __init__(self, catalog: Catalog, settings: Settings, store: Store, token_bytes: TokenBytes) -> None:
+    def __init__(
+        self, catalog: Catalog, settings: Settings, store: Store, attempts: Attempts, token_bytes: TokenBytes
+    ) -> None:
         self._catalog = catalog
         self._settings = settings
         self._store = store
+        self._attempts = attempts
         self._token_bytes = token_bytes
+        self._room_made_at = float("-inf")
 
     async def answer(self, request: RegistrationRequest, *, now: float) -> RegisteredClient:
         """Register a client.
@@ -168,7 +182,8 @@ class RegistrationEndpoint:
 
         Raises:
             Refused: invalid_token (401) without the initial access token that the policy asks for;
-                invalid_redirect_uri, invalid_client_metadata, invalid_software_statement; or the quota is used up.
+                invalid_redirect_uri, invalid_client_metadata, invalid_software_statement; slow_down (BW416): too many
+                from this network; temporarily_unavailable (BW416): the quota is used up.
         """
         policy = self._policy()
         _check_initial_token(policy, request.bearer)
@@ -183,14 +198,22 @@ class RegistrationEndpoint:
             registration=opaque.digest(token) if token is not None else None,
         )
         event = _event("client.registered", client, request.origin, now)
+        counted = await self._count(policy, request.origin, now)
         outcome = await self._store.register(client, event, quota=policy.quota)
+        if outcome is Registered.FULL and await self._make_room(now):
+            outcome = await self._store.register(client, event, quota=policy.quota)
+        if outcome is not Registered.DONE:
+            # Nothing was added, so nothing is held against anybody.
+            await self._attempts.succeeded(counted)
         if outcome is Registered.FULL:
             raise Refused(
                 "temporarily_unavailable",
-                "Too many registered clients are not in use; try again later.",
+                "Too many registered clients are not in use yet. Try again in an hour, use the client_id that you have, "
+                "or ask the operator of this server for one.",
                 status=503,
                 id="BW416",
-                retry_after=60 * 60,
+                detail=f"{policy.quota} registered clients are unused, and none of them for longer than {SPARED} seconds",
+                retry_after=SPARED,
             )
         if outcome is Registered.TAKEN:
             # Only a shared one can be there already: nobody else's id is 120 random bits.
@@ -199,6 +222,38 @@ class RegistrationEndpoint:
                 raise _unfit("A client like this one was registered and is closed.")
             client = found
         return RegisteredClient(client, self._settings.issuer, told.method, secret, token)
+
+    async def _count(self, policy: Registration, origin: Origin, now: float) -> list[str]:
+        """Count a registration by network, and the names under which it was; none where only some may register."""
+        if policy.initial_tokens or not origin.address:
+            return []
+        names = [f"register:{network_of(origin.address)}"]
+        try:
+            await self._attempts.check(names, now, free=max(1, policy.quota // SHARE))
+        except Refused as why:
+            raise Refused(
+                "slow_down",
+                "Too many clients registered from this address. Use the client_id that you have, or wait.",
+                status=429,
+                id="BW416",
+                retry_after=why.retry_after,
+            ) from why
+        await self._attempts.failed(names, now)
+        return names
+
+    async def _make_room(self, now: float) -> bool:
+        """Delete what has been of no use for a while, if there is any such client."""
+        if now - self._room_made_at < ROOM_EVERY:
+            return False
+        self._room_made_at = now
+        before = len(await self._store.clients())
+        await self._store.purge(now, unused_before=now - SPARED)
+        gone = before - len(await self._store.clients())
+        if gone <= 0:
+            return False
+        detail = f"{gone} that registered themselves and that nobody used, for others"
+        await self._store.record(Event(now, "clients.dropped", "authority", detail=detail))
+        return True
 
     async def look(self, client: str, request: RegistrationRequest) -> RegisteredClient:
         """Tell a client of its own registration (RFC 7592 section 2.1); its secret is kept as a digest and not told.

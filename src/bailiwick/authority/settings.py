@@ -144,7 +144,9 @@ class Registration:
         ceiling: the scopes that a registered client can have, wildcards allowed.
         default: the scopes that it has if it registers without naming any; None: all of the ceiling.
         initial_tokens: SHA-256 digests of initial access tokens (section 3); empty: anybody may register.
-        quota: how many registered clients may exist that nobody has let do anything yet.
+        quota: how many registered clients may exist that nobody has let do anything yet; when there are so many, those
+            that are older than an hour make room. Where anybody may register, one network can fill a quarter of it
+            at once.
         grants: the grant types that it may have, by their wire names.
         share_public: public clients with the same metadata are one client, which nobody can change or delete
             afterwards: a program that registers at every start then adds one row and not a thousand.
