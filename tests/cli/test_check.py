@@ -84,12 +84,27 @@ def test_scopes_that_left_the_catalog_are_found(clean):
         ("ISSUE_WILDCARDS", "true", "wildcards-in-tokens"),
         ("CLIENT_CERTIFICATES", "true", "trusts-proxy"),
         ("REGISTRATION", '{"ceiling": ["posts:read"]}', "open-registration"),
+        ("METADATA_DOCUMENTS", '{"ceiling": ["posts:read"], "loopback": true}', "loopback-documents"),
         ("ISUER", "https://x.example", "unknown-variable"),
     ],
 )
 def test_a_weak_setting_is_found(clean, monkeypatch, name, value, rule):
     monkeypatch.setenv(f"BAILIWICK_{name}", value)
     assert {found for found, _ in rules(clean)} == {rule}
+
+
+def test_certificates_in_a_header_are_believed_from_named_proxies_without_a_word(clean, monkeypatch):
+    monkeypatch.setenv("BAILIWICK_CLIENT_CERTIFICATES", "true")
+    assert rules(clean) == {("trusts-proxy", "client_certificates")}
+    monkeypatch.setenv("BAILIWICK_TRUSTED_PROXIES", '["10.0.0.0/8"]')
+    assert rules(clean) == set()
+
+
+def test_documents_and_registrations_of_some_are_nothing_to_look_at(clean, monkeypatch):
+    monkeypatch.setenv("BAILIWICK_METADATA_DOCUMENTS", '{"ceiling": ["posts:read"]}')
+    digest = "0" * 64
+    monkeypatch.setenv("BAILIWICK_REGISTRATION", f'{{"ceiling": ["posts:read"], "initial_tokens": ["{digest}"]}}')
+    assert rules(clean) == set()
 
 
 def test_a_store_that_others_may_read_is_found(clean):

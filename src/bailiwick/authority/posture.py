@@ -138,13 +138,22 @@ def _settings(here: Situation) -> Iterator[Finding]:
             "Tokens carry wildcards, so they cover scopes that are added to the catalog later.",
             "Turn issue_wildcards off, unless an API needs them.",
         )
-    if settings.client_certificates:
+    if settings.client_certificates and not settings.trusted_proxies:
         yield Finding(
             "trusts-proxy",
             "client_certificates",
-            "Clients' certificates are believed from a header: whoever reaches the authority past the proxy can be any "
-            "such client (RFC 9440 section 4).",
-            "Let nothing but the proxy reach the port, and see that it removes the header that clients send.",
+            "Clients' certificates are believed from a header, whoever sends it: whoever reaches the authority past the "
+            "proxy can be any such client (RFC 9440 section 4).",
+            "Name the proxy in trusted_proxies, and see that it removes the header that clients send.",
+        )
+    documents = settings.metadata_documents
+    if documents is not None and documents.loopback and urlsplit(settings.issuer).scheme == "https":
+        yield Finding(
+            "loopback-documents",
+            "metadata_documents.loopback",
+            "Clients' documents may lie on this machine, and at any port: strangers can have the authority call programs "
+            "that trust whoever is on it.",
+            "Turn loopback off; it is for development.",
         )
     registration = settings.registration
     if registration is not None and not registration.initial_tokens:
@@ -331,6 +340,7 @@ RULES: Final = (
     "shared-signing-secret",
     "wildcards-in-tokens",
     "trusts-proxy",
+    "loopback-documents",
     "open-registration",
     "password-grant",
     "superuser-client",
