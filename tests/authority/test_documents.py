@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from bailiwick.authority import Authority, MetadataDocuments, Settings
 from bailiwick.authority.authorize import NeedsConsent, ShowError
+from bailiwick.authority.consent import must_always_ask
 from bailiwick.authority.documents import why_no_document
-from bailiwick.authority.records import Origin, Resource
+from bailiwick.authority.records import Client, ClientAuth, Event, Origin, Resource
+from bailiwick.authority.request import ASSERTION_TYPE
 from bailiwick.errors import ConfigurationError, Refused
 from bailiwick.scopes import ScopeSet
-from bailiwick.tokens import Keyring, SigningKey
+from bailiwick.tokens import Keyring, Signer, SigningKey
 
 from .conftest import API, FILES, ISSUER, Flows
 
@@ -23,6 +25,9 @@ pytestmark = pytest.mark.anyio
 ID = "https://app.example.com/oauth/client.json"
 BACK = "https://app.example.com/cb"
 POLICY = MetadataDocuments(ScopeSet(["users:read", "posts:*"]))
+OLD, NEW = SigningKey.generate("ES256"), SigningKey.generate("ES256")
+NO_DOCUMENT = ("invalid_client", "BW422")
+NOBODY = ("invalid_client", "BW401")
 
 
 @dataclass
@@ -58,15 +63,41 @@ class Web:
 class Described(Flows):
     def __init__(self, policy=POLICY):
         super().__init__()
-        self.settings = Settings(ISSUER, API, (Resource(API), Resource(FILES)), metadata_documents=policy)
         self.web = Web()
         self.web.put()
         self.redirects = self.redirects | {ID: BACK}
+        self.begin(policy)
+
+    def begin(self, policy=POLICY):
+        """The process begins anew: what it remembered is gone, what the store keeps is not."""
+        self.settings = Settings(ISSUER, API, (Resource(API), Resource(FILES)), metadata_documents=policy)
         self.authority = Authority.make(
             self.catalog, self.settings, self.store, self.hasher,
             clock=lambda: self.now, token_bytes=secrets.token_bytes, fetcher=self.web,
         )  # fmt: skip
         self.admin = self.authority.admin.acting_as("operator:jane")
+
+    def signs(self, *keys, **fields):
+        """The document says that the client signs with these keys."""
+        jwks = Keyring.from_keys(*keys).public_jwks() if keys else None
+        self.web.put(**{"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks} | fields)
+
+    def assertion(self, key=OLD, **more):
+        now = int(self.now)
+        claims = {"iss": ID, "sub": ID, "aud": ISSUER, "iat": now, "exp": now + 60, "jti": secrets.token_urlsafe(8)}
+        return {
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": Signer(key).sign(claims | more, typ="JWT"),
+        }
+
+    async def tokens(self, key=OLD):
+        return await self.redeem(await self.code(ID), ID, **self.assertion(key))
+
+    async def again(self, tokens, key=OLD, **more):
+        """A refresh, signed or not."""
+        proof = self.assertion(key) if key is not None else {}
+        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token, "client_id": ID} | proof | more
+        return await self.ask(**form)
 
     async def unfit(self, **fields):
         """Whether a document with these fields is refused, on a page and without a redirect."""
@@ -159,6 +190,20 @@ async def test_a_document_that_says_what_may_not_be_is_unfit(world, fields):
     assert not await world.unfit()  # the same without it
 
 
+@pytest.mark.parametrize("method", ["none", "private_key_jwt"])
+@pytest.mark.parametrize("kind", ["ES256", "RS256", "EdDSA"])
+async def test_a_document_that_everybody_reads_and_that_holds_a_private_key_is_unfit(world, kind, method):
+    key = SigningKey.generate(kind)
+    jwks = {"keys": [OLD.to_jwk(private=False), key.to_jwk(private=True)]}
+    assert await world.unfit(token_endpoint_auth_method=method, jwks=jwks)
+    assert not await world.unfit(token_endpoint_auth_method=method, jwks={"keys": [key.to_jwk(private=False)]})
+
+
+@pytest.mark.parametrize("jwks", [None, [], {}, {"keys": {}}, {"keys": []}, {"keys": [1, None, "d"]}, "x", 7])
+async def test_keys_that_are_none_are_unfit_and_no_fault(world, jwks):
+    assert await world.unfit(token_endpoint_auth_method="private_key_jwt", jwks=jwks)
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'"x"', b"{", b'{"client_id": 1, "client_id": 2}', b"\xff\xfe", b"NaN"])
 async def test_what_is_no_json_object_is_unfit(world, body):
     world.web.documents[ID] = Answer(body)
@@ -213,12 +258,238 @@ async def test_a_client_whose_document_is_gone_keeps_its_tokens_and_gets_no_new_
     assert await world.ask(grant_type="refresh_token", refresh_token=tokens.refresh_token, client_id=ID)
 
 
-async def test_a_client_with_keys_signs_and_its_new_keys_count_once_the_old_are_stale(world):
-    key = SigningKey.generate("ES256")
-    world.web.put(token_endpoint_auth_method="private_key_jwt", jwks=Keyring.from_keys(key).public_jwks())
-    code = await world.code(ID)
-    assert await world.refused(world.redeem(code, ID)) == ("invalid_client", "BW401")
-    assert (await world.store.client(ID)).jwks
+# -- clients that sign ------------------------------------------------------------------------------
+
+
+async def test_a_client_whose_keys_stand_in_its_document_signs(world):
+    world.signs(OLD)
+    tokens = await world.tokens()
+    assert world.claims(tokens)["client_id"] == ID
+    assert (await world.again(tokens)).scope == tokens.scope
+    # Neither its name alone is enough, nor somebody else's key, nor its own for somebody else.
+    for key, more in ((None, {}), (NEW, {}), (OLD, {"iss": "https://other.example.com/c"}), (OLD, {"aud": "x"})):
+        proof = world.assertion(key, **more) if key is not None else {}
+        assert await world.refused(world.again(tokens, None, **proof)) == NOBODY
+
+
+async def test_what_a_described_client_signed_counts_once(world):
+    world.signs(OLD)
+    proof = world.assertion()
+    tokens = await world.redeem(await world.code(ID), ID, **proof)
+    assert await world.refused(world.again(tokens, None, **proof)) == NOBODY
+    world.begin()  # nor to another process of this authority
+    assert await world.refused(world.again(tokens, None, **proof)) == NOBODY
+    assert await world.again(tokens)
+
+
+async def test_a_new_key_works_when_it_is_first_used_and_the_old_one_stops_with_it(world):
+    world.signs(OLD)
+    tokens = await world.tokens()
+    world.signs(NEW)
+    world.now += 61
+    tokens = await world.again(tokens, NEW)
+    assert await world.refused(world.again(tokens, OLD)) == NOBODY
+
+
+async def test_without_anybody_who_uses_the_new_key_the_old_one_stops_with_the_documents_time(world):
+    world.signs(OLD)
+    tokens = await world.tokens()
+    world.signs(NEW)
+    world.now += 299
+    tokens = await world.again(tokens, OLD)
+    world.now += 1
+    assert await world.refused(world.again(tokens, OLD)) == NOBODY
+    assert await world.again(tokens, NEW)
+
+
+async def test_names_of_keys_that_nobody_has_make_us_look_once_a_minute(world):
+    world.signs(OLD, fresh_for=10**6)
+    tokens = await world.tokens()
+    world.web.asked.clear()
+    for _ in range(600):
+        world.now += 1
+        stranger = SigningKey.generate("ES256")
+        assert await world.refused(world.again(tokens, stranger)) == NOBODY
+    assert len(world.web.asked) == 10
+    assert await world.again(tokens)
+
+
+async def test_a_document_that_drops_its_keys_stops_the_key_although_it_was_kept(world):
+    world.signs(OLD)
+    tokens = await world.tokens()
+    world.signs(jwks=None)
+    world.now += 301
+    assert await world.refused(world.again(tokens)) == NO_DOCUMENT
+    world.begin()
+    assert await world.refused(world.again(tokens)) == NO_DOCUMENT
+    world.signs(OLD)
+    assert await world.again(tokens)
+
+
+async def test_a_document_that_becomes_unfit_is_not_believed_for_what_it_said_before(world):
+    world.signs(OLD, fresh_for=10**6)
+    tokens = await world.tokens()
+    world.signs(NEW, client_secret="s" * 40)
+    world.now += 61
+    assert await world.refused(world.again(tokens, NEW)) == NO_DOCUMENT
+    assert await world.refused(world.again(tokens, OLD)) == NO_DOCUMENT
+
+
+async def test_a_signing_client_whose_document_cannot_be_had_is_as_it_was_and_its_server_is_left_alone(world):
+    world.signs(OLD)
+    tokens = await world.tokens()
+    document = world.web.documents.pop(ID)
+    world.now += 301
+    world.web.asked.clear()
+    for _ in range(60):
+        tokens = await world.again(tokens)
+        assert await world.refused(world.again(tokens, NEW)) == NOBODY
+        world.now += 1
+    assert len(world.web.asked) == 1
+    world.begin()
+    tokens = await world.again(tokens)
+    # What is no JSON is no word of the client's: a page of its server, while it is repaired.
+    world.web.documents[ID] = Answer(b"<h1>Back soon</h1>")
+    world.now += 61
+    tokens = await world.again(tokens)
+    world.web.documents[ID] = document
+    world.now += 61
+    assert await world.again(tokens)
+    assert ID in world.web.asked
+
+
+async def test_a_key_that_was_taken_out_does_not_come_back_with_a_restart(world):
+    world.signs(OLD)
+    tokens = await world.tokens()
+    world.signs(NEW)
+    world.now += 301
+    tokens = await world.again(tokens, NEW)
+    assert [line.detail for line in await world.lines("client.changed")] == ["jwks"]
+    del world.web.documents[ID]
+    world.begin()
+    assert await world.refused(world.again(tokens, OLD)) == NOBODY
+    assert await world.again(tokens, NEW)
+
+
+async def test_a_public_client_that_begins_to_sign_is_public_no_more(world):
+    tokens = await world.redeem(await world.code(ID), ID)
+    world.signs(OLD)
+    world.now += 301
+    tokens = await world.again(tokens)
+    assert await world.refused(world.again(tokens, None)) == NOBODY
+
+
+async def test_a_signing_client_that_becomes_public_needs_no_key_and_an_old_one_is_refused(world):
+    world.signs(OLD)
+    tokens = await world.tokens()
+    world.web.put()
+    world.now += 301
+    assert await world.refused(world.again(tokens, OLD)) == NOBODY
+    assert await world.again(tokens, None)
+
+
+async def test_a_public_client_that_is_kept_costs_no_look_at_its_document(world):
+    tokens = await world.redeem(await world.code(ID), ID)
+    world.now += 10**5
+    world.web.asked.clear()
+    assert await world.again(tokens, None)
+    assert world.web.asked == []
+
+
+# -- what changes, and what stays -------------------------------------------------------------------
+
+
+async def test_a_scope_that_a_document_left_out_once_may_stand_there_again(world):
+    world.web.put(scope="users:read")
+    await world.code(ID)
+    world.web.put(scope="users:read posts:read")
+    world.now += 301
+    asked = await world.authorize(ID)
+    assert "posts:read" in asked.agenda.asked
+    assert (await world.store.client(ID)).ceiling == ScopeSet(["users:read", "posts:read", "posts:write"])
+
+
+async def test_a_policy_that_shrinks_counts_for_what_is_kept_too(world):
+    tokens = await world.redeem(await world.code(ID), ID)
+    world.begin(MetadataDocuments(ScopeSet(["posts:*"])))
+    assert (await world.again(tokens, None)).scope == ScopeSet(["posts:read"])
+    del world.web.documents[ID]
+    world.begin(MetadataDocuments(ScopeSet(["files:*"])))
+    assert await world.refused(world.again(tokens, None)) == ("invalid_scope", "BW405")
+
+
+async def test_hosts_that_are_let_in_no_more_and_documents_that_are_switched_off_stop_what_is_kept(world):
+    world.signs(OLD)
+    tokens = await world.tokens()
+    world.begin(MetadataDocuments(POLICY.ceiling, hosts=("other.example.com",)))
+    assert await world.refused(world.again(tokens)) == NO_DOCUMENT
+    assert (await world.authorize(ID)).id == "BW422"
+    world.begin(None)
+    assert await world.refused(world.again(tokens)) == NOBODY
+    assert (await world.authorize(ID)).id == "BW418"
+    world.begin()
+    assert await world.again(tokens)
+
+
+async def test_a_described_client_is_never_first_party_whoever_wrote_it_down(world):
+    await world.code(ID)
+    kept = await world.store.client(ID)
+    line = Event(world.now, "client.changed", "somebody")
+    assert await world.store.change(replace(kept, first_party=True), line)
+    await world.authority.consents.withdraw_everything(world.people["alice"].id, origin=Origin(), now=world.now)
+    asked = await world.authorize(ID)
+    assert isinstance(asked, NeedsConsent)
+    assert not asked.client.first_party
+
+
+@pytest.mark.parametrize(
+    ("redirect", "auth", "asks"),
+    [
+        (BACK, ClientAuth.NONE, False),
+        ("https://app.example.com/elsewhere", ClientAuth.NONE, False),
+        ("https://elsewhere.example.com/cb", ClientAuth.NONE, True),
+        ("https://app.example.com:8443/cb", ClientAuth.NONE, True),
+        ("http://127.0.0.1/cb", ClientAuth.NONE, True),
+        ("com.example.app:/cb", ClientAuth.NONE, True),
+        ("https://elsewhere.example.com/cb", ClientAuth.PRIVATE_KEY_JWT, False),
+    ],
+)
+def test_consent_is_remembered_for_the_place_that_the_id_names(redirect, auth, asks):
+    client = Client(ID, "An app", auth, frozenset(), ScopeSet(), 0.0, registered=True)
+    assert must_always_ask(client, redirect) is asks
+
+
+async def test_a_redirect_to_elsewhere_that_a_document_adds_gets_no_code_without_a_question(world):
+    await world.code(ID)
+    assert "code" in dict((await world.authorize(ID)).params)
+    world.web.put(redirect_uris=[BACK, "https://evil.example/cb"])
+    world.now += 301
+    asked = await world.authorize(ID, redirect_uri="https://evil.example/cb")
+    assert isinstance(asked, NeedsConsent)
+    assert "code" in dict((await world.authorize(ID)).params)
+
+
+async def test_the_metadata_of_a_client_that_changes_is_read_anew_between_page_and_answer(world):
+    asked = await world.authorize(ID)
+    world.web.put(redirect_uris=["https://app.example.com/new"])
+    world.now += 301
+    assert isinstance(await world.decide(asked), ShowError)
+    assert await world.store.client(ID) is None
+
+
+# -- limits -----------------------------------------------------------------------------------------
+
+
+async def test_strangers_who_ask_for_nothing_do_not_keep_out_a_client_that_people_use(world):
+    await world.code(ID)
+    for n in range(200):
+        await world.authority.authorization.begin(
+            world.query(f"https://app.example.com/nothing{n}"), None, origin=Origin(f"198.51.100.{n}"), now=world.now
+        )
+    for n in range(20):  # and from the very address of somebody who uses it
+        await world.authorize(pairs=world.query(f"https://nobody{n}.example.com/c"))
+    world.now += 301
+    assert "code" in dict((await world.authorize(ID)).params)
 
 
 async def test_fetches_that_lead_to_nothing_are_counted(world):

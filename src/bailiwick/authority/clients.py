@@ -11,7 +11,7 @@ from bailiwick.tokens import opaque
 from .accounts import PasswordHasher, Verdict
 from .assertion import ClientAssertions
 from .attempts import Attempts, guessing
-from .records import Client, ClientAuth, Origin
+from .records import Client, ClientAuth
 from .request import Presented
 from .settings import Settings
 from .store import Store
@@ -39,8 +39,8 @@ def digest_secret(secret: str) -> str:
 class Finder(Protocol):
     """Finds clients of which the store alone may not know everything."""
 
-    async def authenticating(self, id: str, *, origin: Origin, now: float) -> Client | None:
-        """The client of that id, where it proves itself."""
+    async def authenticating(self, presented: Presented, *, now: float) -> Client | None:
+        """The client that a request names, where it proves itself."""
 
 
 class ClientAuthenticator:
@@ -84,7 +84,7 @@ class ClientAuthenticator:
                 secret that can be guessed.
         """
         if self._documents is not None:
-            client = await self._documents.authenticating(presented.client, origin=presented.origin, now=now)
+            client = await self._documents.authenticating(presented, now=now)
         else:
             client = await self._store.client(presented.client)
         if client is None or client.secret is None or client.secret.startswith(_SHA256) or presented.secret is None:

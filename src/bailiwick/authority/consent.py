@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from bailiwick.errors import InvalidScope, Refused
 from bailiwick.scopes import Catalog, Ceilings, ScopeSet
@@ -105,13 +106,16 @@ def must_always_ask(client: Client, redirect: str) -> bool:
 
     A public client is only as sure as the place its answers go to. Any program on the machine can
     listen on a loopback port or claim an app's scheme, so the person has to see each time who asks:
-    RFC 8252 section 8.6, CVE-2023-34246.
+    RFC 8252 section 8.6, CVE-2023-34246. And one that describes itself may name another place tomorrow than the one
+    that people knew when they consented, unless it is the very place that its id names.
 
     Args:
         client: who asks.
         redirect: where the answer goes.
     """
-    return client.public and not is_https(redirect)
+    if not client.public:
+        return False
+    return not is_https(redirect) or (client.described and urlsplit(client.id).netloc != urlsplit(redirect).netloc)
 
 
 class Consents:

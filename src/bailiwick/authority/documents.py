@@ -4,24 +4,29 @@ Source: draft-ietf-oauth-client-id-metadata-document. Off unless the settings ha
 fetched by somebody else, behind a protocol; here is decided which addresses may be, and what is believed of an answer.
 Nobody vouches for such a client: it is as a client that registered itself, with the same checks and never more than
 the policy's ceiling. It is kept in the store from the moment when a person lets it do something, not before, so that
-requests alone fill nothing.
+requests alone fill nothing. What is kept stands in for a document that cannot be had, where the client proves itself and
+only there; never for a document that says what may not be.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
-from dataclasses import replace
-from typing import Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from bailiwick.errors import BailiwickError, ConfigurationError, Refused
-from bailiwick.scopes import Catalog, ScopeSet
+from bailiwick.errors import BailiwickError, ConfigurationError, InvalidScope, InvalidToken, Refused
+from bailiwick.scopes import Catalog, Ceilings, ScopeSet
+from bailiwick.scopes import issue as formula
+from bailiwick.tokens import jws
 from bailiwick.tokens.encoding import Malformed, read_json
 
 from .attempts import FREE_TOGETHER, Attempts, network_of
 from .records import Client, ClientAuth, Event, Origin
 from .register import Told, blank_client, read_told
+from .request import Presented
 from .settings import MetadataDocuments, Settings
 from .store import Store
 
@@ -30,6 +35,12 @@ __all__ = ["ClientDocuments", "Fetched", "Fetcher", "why_no_document"]
 MAX_CLIENT_ID: Final = 512
 # Documents that are remembered at once; beyond it the one that was asked for longest ago goes.
 REMEMBERED: Final = 1_000
+# Seconds after which a fresh document is looked at again for a signature by a key that it does not hold: who changes
+# keys need not wait for a day, and who invents names of keys makes us go there once a minute.
+EARLY: Final = 60
+# Seconds for which a document that could not be had is left alone where something else will do: a client's users would
+# wait for its dead server at each refresh.
+LATER: Final = 60
 
 # RFC 3986, less what parsers read differently: no user, no query, no fragment, no backslash, no percent in the host.
 _PLACE: Final = re.compile(r"(https?)://([a-z0-9.-]+|\[::1\])(?::([1-9][0-9]{0,4}))?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]+)")
@@ -44,6 +55,10 @@ MAX_PORT: Final = 65535
 # No secret can be shared with somebody whose document everybody reads.
 _METHODS: Final = {"none": ClientAuth.NONE, "private_key_jwt": ClientAuth.PRIVATE_KEY_JWT}
 _SECRETS: Final = ("client_secret", "client_secret_expires_at", "registration_access_token")
+# What of a client's record its document says; the rest is ours.
+_SAID: Final = ("name", "auth", "grants", "redirects", "jwks")
+
+_Value = TypeVar("_Value")
 
 
 class Fetched(Protocol):
@@ -95,12 +110,31 @@ def why_no_document(url: str, policy: MetadataDocuments) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a document said when it was last looked at.
+
+    Args:
+        told: what it said.
+        at: when, seconds since the epoch.
+        until: when it has to be looked at again.
+    """
+
+    told: Told
+    at: float
+    until: float
+
+
+class _Unfit(Refused):
+    """A document, or an address of one, that says what may not be: nothing else will do in its place."""
+
+
 class ClientDocuments:
     """Finds clients, those that describe themselves included.
 
     Args:
         catalog: the scopes that exist.
-        settings: the policy; without one only the store is asked.
+        settings: the policy; without one only the store is asked, and who describes themselves is unknown.
         store: keeps clients that somebody let do something.
         fetcher: fetches documents; None where the settings have no policy.
         attempts: counts fetches that led to nothing.
@@ -119,7 +153,9 @@ class ClientDocuments:
         self._store = store
         self._fetcher = fetcher
         self._attempts = attempts
-        self._known: OrderedDict[str, tuple[Told, float]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        # Until when a document that could not be had is left alone.
+        self._later: OrderedDict[str, float] = OrderedDict()
 
     async def find(self, id: str, *, origin: Origin, now: float) -> Client | None:
         """The client of that id, as its document says it now where it has one.
@@ -137,32 +173,51 @@ class ClientDocuments:
                 slow_down (BW416): too many such requests failed.
             StoreError: the store cannot answer.
         """
-        if "\0" in id or len(id) > MAX_CLIENT_ID:
-            return None
-        kept = await self._store.client(id)
-        # What an operator made by hand, or closed, is not put right by a document.
-        own = kept is not None and (not kept.registered or kept.disabled_at is not None)
-        if own or self._policy is None or not _is_url(id):
+        kept = await self._kept(id)
+        if not _describes_itself(id, kept):
             return kept
-        told = await self._told(id, self._policy, origin, now)
+        policy = self._policy
+        if policy is None:
+            return None
+        known = self._fresh(id, policy, now)
+        told = known.told if known is not None else await self._look(id, policy, kept, origin, now)
         return self._merged(id, told, kept, now)
 
-    async def authenticating(self, id: str, *, origin: Origin, now: float) -> Client | None:
-        """The client of that id where it proves itself: what is kept will do if its document cannot be had.
+    async def authenticating(self, presented: Presented, *, now: float) -> Client | None:
+        """The client that a request names, where it proves itself.
 
-        Arguments as for `find`. Only one that signs is looked at anew, for its keys may have changed.
+        One that signs is as its document says, so that a key that was taken out of it proves nothing any more; what is
+        kept of it will do if the document cannot be had. A public one that is kept has nothing to be looked up.
+
+        Args:
+            presented: what the client shows; untrusted.
+            now: seconds since the epoch.
+
+        Returns:
+            None if there is none.
+
+        Raises:
+            Refused: as for `find`.
+            StoreError: the store cannot answer.
         """
-        kept = await self._store.client(id) if "\0" not in id else None
-        if (
-            self._policy is None
-            or not _is_url(id)
-            or (kept is not None and kept.auth is not ClientAuth.PRIVATE_KEY_JWT)
-        ):
+        client_id, origin = presented.client, presented.origin
+        kept = await self._kept(client_id)
+        if not _describes_itself(client_id, kept):
             return kept
-        try:
-            return await self.find(id, origin=origin, now=now)
-        except Refused:
-            return kept
+        policy = self._policy
+        if policy is None:
+            return None
+        # A public one that signs all of a sudden has something new in its document, or is somebody else.
+        if kept is not None and kept.auth is not ClientAuth.PRIVATE_KEY_JWT and presented.assertion is None:
+            return self._within(kept, policy)
+        told = await self._told_lately(presented, policy, kept, now)
+        if told is None:
+            return self._within(kept, policy) if kept is not None else None
+        client = self._merged(client_id, told, kept, now)
+        if kept is not None:
+            # A key that was taken out of the document must not come back when this process begins anew.
+            await self.keep(client, origin=origin, now=now)
+        return client
 
     async def keep(self, client: Client, *, origin: Origin, now: float) -> None:
         """Keep a client that a person lets do something, as it describes itself now.
@@ -172,82 +227,163 @@ class ClientDocuments:
             origin: from where, for the journal.
             now: seconds since the epoch.
         """
-        if self._policy is None or not client.described:
+        policy = self._policy
+        if policy is None or not client.described:
             return
         kept = await self._store.client(client.id)
-        if kept == client:
-            return
-        what = "client.described" if kept is None else "client.changed"
-        event = Event(now, what, actor=client.id, client=client.id, detail=str(client.ceiling), origin=origin)
+        # The ceiling at rest is the policy's, less what an operator took away. What the document names of it is read
+        # each time: a scope that it leaves out today may stand there again tomorrow.
         if kept is None:
-            await self._store.add(client, event)
-        elif kept.disabled_at is None and kept.registered:
-            # If somebody else was faster, theirs stands: an operator's word, or the same document.
-            await self._store.change(replace(client, version=kept.version), event)
+            event = _event("client.described", client, str(client.ceiling), origin, now)
+            await self._store.add(replace(client, ceiling=self._catalog.expand(policy.ceiling)), event)
+        elif kept.registered and kept.disabled_at is None:
+            said = replace(client, ceiling=kept.ceiling, version=kept.version)
+            if changed := [name for name in _SAID if getattr(said, name) != getattr(kept, name)]:
+                # If somebody else was faster, theirs stands: an operator's word, or the same document.
+                await self._store.change(said, _event("client.changed", client, ", ".join(changed), origin, now))
+
+    async def _kept(self, id: str) -> Client | None:
+        return None if "\0" in id or len(id) > MAX_CLIENT_ID else await self._store.client(id)
 
     # -- what documents say ----------------------------------------------------------------------------
 
-    async def _told(self, id: str, policy: MetadataDocuments, origin: Origin, now: float) -> Told:
-        known = self._known.get(id)
-        if known is not None and now < known[1]:
-            self._known.move_to_end(id)
-            return known[0]
+    def _fresh(self, id: str, policy: MetadataDocuments, now: float) -> _Known | None:
+        """What is still known of a document."""
         if why := why_no_document(id, policy):
             raise _unfit(f"client id {id[:200]!a}: {why}")
-        fetched, told = await self._fetch(id, policy, origin, now)
-        asked = fetched.fresh_for if fetched.fresh_for is not None else policy.min_age
-        self._known[id] = told, now + min(max(asked, policy.min_age), policy.max_age)
+        known = self._known.get(id)
+        if known is None or now >= known.until:
+            return None
         self._known.move_to_end(id)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return told
+        return known
 
-    async def _fetch(self, id: str, policy: MetadataDocuments, origin: Origin, now: float) -> tuple[Fetched, Told]:
+    async def _told_lately(
+        self, presented: Presented, policy: MetadataDocuments, kept: Client | None, now: float
+    ) -> Told | None:
+        """What the document of a client that signs says; None if it cannot be had, and what is kept has to do."""
+        client_id = presented.client
+        known = self._fresh(client_id, policy, now)
+        instead = known.told if known is not None else None
+        if known is not None and (now - known.at < EARLY or _holds(known.told.jwks, _kid_of(presented.assertion))):
+            return instead
+        will_do = known is not None or kept is not None
+        if will_do and now < self._later.get(client_id, 0.0):
+            return instead
+        try:
+            return await self._look(client_id, policy, kept, presented.origin, now)
+        except _Unfit:
+            raise
+        except Refused:
+            if not will_do:
+                raise
+            _remember(self._later, client_id, now + LATER)
+            return instead
+
+    async def _look(self, id: str, policy: MetadataDocuments, kept: Client | None, origin: Origin, now: float) -> Told:
+        """Fetch a document and read it."""
         assert self._fetcher is not None  # noqa: S101 - seen to when this object was made
-        here = [f"document:{network_of(origin.address)}"] if origin.address else []
-        there = [f"document:{urlsplit(id).netloc}"]
+        if kept is not None or id in self._known:
+            # Counted by itself alone: otherwise a stranger who asks for many that do not exist, at the same host or from
+            # the same office, would keep out a client that people use.
+            here, wide = [], [f"document={id}"]
+        else:
+            here = [f"document:{network_of(origin.address)}"] if origin.address else []
+            wide = [f"document:{urlsplit(id).netloc}"]
         await self._attempts.check(here, now)
-        await self._attempts.check(there, now, free=FREE_TOGETHER)
+        await self._attempts.check(wide, now, free=FREE_TOGETHER)
         # Counted before it is known to fail: requests that come all at once are counted all the same.
-        await self._attempts.failed([*here, *there], now)
+        await self._attempts.failed([*here, *wide], now)
         try:
             fetched = await self._fetcher.fetch(id)
             told = self._read(id, fetched.body, policy)
         except BailiwickError as bad:
             # One answer for whatever is wrong: a person who is not the operator learns nothing of our network.
-            raise _unfit(f"client id {id[:200]!a}: {bad.detail}") from bad
-        await self._attempts.succeeded([*here, *there])
-        return fetched, told
+            detail = f"client id {id[:200]!a}: {bad.detail}"
+            if isinstance(bad, _Unfit):
+                self._known.pop(id, None)
+                raise _unfit(detail) from bad
+            raise Refused("invalid_client", _SENTENCE, id="BW422", detail=detail) from bad
+        await self._attempts.succeeded([*here, *wide])
+        asked = fetched.fresh_for if fetched.fresh_for is not None else policy.min_age
+        until = now + min(max(asked, policy.min_age), policy.max_age)
+        _remember(self._known, id, _Known(told, now, until))
+        self._later.pop(id, None)
+        return told
 
     def _read(self, id: str, body: bytes, policy: MetadataDocuments) -> Told:
         try:
             document = read_json(body)
         except Malformed as bad:
-            raise _unfit("the document is no JSON") from bad
+            raise Refused("invalid_client", _SENTENCE, id="BW422", detail="the document is no JSON") from bad
         if not isinstance(document, dict):
-            raise _unfit("the document is no JSON object")
+            raise Refused("invalid_client", _SENTENCE, id="BW422", detail="the document is no JSON object")
         # Simple string comparison (RFC 3986 section 6.2.1): a document tells of the address that it lies at.
         if document.get("client_id") != id:
             raise _unfit("the document tells of another client_id")
         if any(name in document for name in _SECRETS):
             raise _unfit("the document holds a secret")
-        return read_told(self._catalog, document, policy.registration, policy.ceiling, _METHODS, "none")
+        if _holds_private_keys(document.get("jwks")):
+            raise _unfit("the document holds a private or a shared key, which everybody has read by now")
+        try:
+            return read_told(self._catalog, document, policy.registration, policy.ceiling, _METHODS, "none")
+        except Refused as bad:
+            raise _unfit(bad.detail) from bad
 
     def _merged(self, id: str, told: Told, kept: Client | None, now: float) -> Client:
-        client = told.onto(kept if kept is not None else blank_client(id, now))
         if kept is None:
-            return client
+            return told.onto(blank_client(id, now))
+        client = told.onto(kept)
         # What an operator took away does not come back with the next look.
-        held = self._catalog.hold(kept.ceiling)
-        left = [name for name in client.ceiling if self._catalog.covers(held, name)]
-        return replace(client, ceiling=ScopeSet(left))
+        return replace(client, ceiling=self._of(told.ceiling, kept.ceiling), first_party=False)
+
+    def _within(self, kept: Client, policy: MetadataDocuments) -> Client:
+        """What is kept of a client, within the policy of today."""
+        return replace(kept, ceiling=self._of(kept.ceiling, policy.ceiling), first_party=False)
+
+    def _of(self, scopes: ScopeSet, bound: ScopeSet) -> ScopeSet:
+        try:
+            return formula(self._catalog, None, scopes, Ceilings(client=bound))
+        except InvalidScope:
+            return ScopeSet()
 
 
-def _is_url(id: str) -> bool:
-    return id.startswith(("https://", "http://"))
+_SENTENCE: Final = "The client's metadata document cannot be had, or is unfit."
 
 
-def _unfit(detail: str) -> Refused:
-    return Refused(
-        "invalid_client", "The client's metadata document cannot be had, or is unfit.", id="BW422", detail=detail
-    )
+def _describes_itself(id: str, kept: Client | None) -> bool:
+    """Whether a document has a say: what an operator made by hand, or closed, is not put right by one."""
+    return id.startswith(("https://", "http://")) and (kept is None or (kept.registered and kept.disabled_at is None))
+
+
+def _kid_of(assertion: str | None) -> str | None:
+    """The name of the key by which a client says that it signed; None if it says none."""
+    try:
+        return jws.read(assertion).kid if assertion is not None else None
+    except InvalidToken:
+        return None
+
+
+def _holds(jwks: str, kid: str | None) -> bool:
+    """Whether keys hold the one of that name, or none is named."""
+    return kid is None or (jwks != "" and any(key.get("kid") == kid for key in json.loads(jwks)["keys"]))
+
+
+def _holds_private_keys(jwks: object) -> bool:
+    """Whether a key set holds what only its owner may have (RFC 7517 section 9.3: d of all kinds but oct, its k)."""
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
+    return isinstance(keys, list) and any(isinstance(key, dict) and ("d" in key or "k" in key) for key in keys)
+
+
+def _event(what: str, client: Client, detail: str, origin: Origin, now: float) -> Event:
+    return Event(now, what, actor=client.id, client=client.id, detail=detail, origin=origin)
+
+
+def _remember(memory: OrderedDict[str, _Value], name: str, value: _Value) -> None:
+    memory[name] = value
+    memory.move_to_end(name)
+    while len(memory) > REMEMBERED:
+        memory.popitem(last=False)
+
+
+def _unfit(detail: str) -> _Unfit:
+    return _Unfit("invalid_client", _SENTENCE, id="BW422", detail=detail)
