@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }
 # The folder behind a door is the door's own.
-SAME_ROOM = {"_fastapi": "fastapi", "_fasterapi": "fasterapi", "_server": "server", "__init__": "(the package)"}
+SAME_ROOM = {f"_{name}": name for name in (*DOORS, "server")} | {"__init__": "(the package)"}
 # Of these rooms others see a part only.
 SEEN_OF = {("storage", "authority"): {"records", "store"}}
 LAZILY = {"cli": DOORS}  # inside functions, so that a command starts without a framework

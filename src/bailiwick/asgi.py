@@ -12,36 +12,23 @@ accepted, and before anything of the application runs.
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-import anyio
-
-from bailiwick.errors import (
-    BailiwickError,
-    ConfigurationError,
-    InsufficientScope,
-    InvalidToken,
-    MissingCredentials,
-)
-from bailiwick.graph.plan import Access, Kind, Plan, RoutePlan, StepUp, combine
-from bailiwick.scopes import Catalog, Denied, Principal, Requirement, ScopeSet, all_of
-from bailiwick.tokens.bearer import Challenge, StepUpNeeded, bearer_token
+from ._asgi.connection import ASGIApp, Conn, Receive, Send, authorization_of
+from ._asgi.declared import Public, check_step_up, closes_on_expiry, step_up_of
+from ._asgi.gate import POLICY_VIOLATION, Gate
+from ._asgi.resource import Resource
+from .errors import BailiwickError, ConfigurationError, InsufficientScope, MissingCredentials
+from .graph.plan import Access, Kind, Plan, RoutePlan, combine
+from .scopes import Catalog, Denied, Principal, Requirement, all_of
+from .tokens.bearer import Challenge, bearer_token
 
 __all__ = ["Decision", "Guard", "Public", "Resource", "Verifier"]
 
 log = logging.getLogger("bailiwick.guard")
-
-Conn = MutableMapping[str, Any]  # an ASGI connection scope; "scope" means an OAuth scope in this project
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Conn, Receive, Send], Awaitable[None]]
-
-POLICY_VIOLATION: Final = 1008  # RFC 6455 section 7.4.1
-NOBODY: Final = Principal("", ScopeSet())  # stands for "no credentials"; compared by identity, never passed on
 
 
 class Verifier(Protocol):
@@ -75,77 +62,6 @@ class Decision:
     def allowed(self) -> bool:
         """Whether the request was let through."""
         return self.error is None
-
-
-@dataclass(frozen=True, slots=True)
-class Public:
-    """The statement that something is open to everyone, with the reason.
-
-    Raises:
-        ConfigurationError: the reason is empty: it is what a reviewer reads.
-    """
-
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.reason, str) or not self.reason.strip():
-            raise ConfigurationError('public() needs a reason, such as guard.public("liveness probe").')
-
-    async def __call__(self) -> None:
-        """Nothing to do: as a dependency it lets everyone pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """The protected resource that a guard stands for, as clients discover it.
-
-    Args:
-        identifier: its URL, which is also the audience of its tokens.
-        authorization_servers: the issuers whose tokens it takes.
-        name: what people call it.
-        documentation: URL of the developers' documentation, or None.
-
-    Raises:
-        ConfigurationError: the identifier is no absolute URL without query and fragment.
-
-    Source: RFC 9728 section 2.
-    """
-
-    identifier: str
-    authorization_servers: tuple[str, ...] = ()
-    name: str = ""
-    documentation: str | None = None
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.identifier)
-        if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or parts.fragment:
-            raise ConfigurationError(
-                f"A resource identifier is an absolute URL without query and fragment, not {self.identifier!r}."
-            )
-
-    @property
-    def metadata_path(self) -> str:
-        """Where its metadata is served: the well-known part is put before the path (RFC 9728 section 3.1)."""
-        return "/.well-known/oauth-protected-resource" + urlsplit(self.identifier).path.rstrip("/")
-
-    @property
-    def metadata_url(self) -> str:
-        """The URL that challenges name."""
-        parts = urlsplit(self.identifier)
-        return f"{parts.scheme}://{parts.netloc}{self.metadata_path}"
-
-
-def as_requirement(scopes: tuple[str | Requirement, ...], catalog: Catalog, *, where: str = "") -> Requirement | None:
-    """What `requires(*scopes)` means: all of them; nothing means "any valid token".
-
-    Raises:
-        ConfigurationError: a scope is unknown to the catalog, or something is not a scope.
-    """
-    if not scopes:
-        return None
-    requirement = all_of(*scopes)
-    catalog.compile(requirement, where=where)
-    return requirement
 
 
 class Guard:
@@ -303,7 +219,7 @@ class Guard:
         """
         found: Principal | None = conn.get(self._key)
         # A copy of a connection, with headers of its own, does not inherit who called on the other.
-        return found if found is not None and conn.get(self._proof) == _authorization(conn) else None
+        return found if found is not None and conn.get(self._proof) == authorization_of(conn) else None
 
     async def authenticate(self, conn: Conn) -> Principal:
         """Prove who calls, once for each request however many guards the tree holds.
@@ -315,7 +231,7 @@ class Guard:
             BailiwickError: no credentials, bad credentials, or no way to tell.
         """
         token = bearer_token(conn["headers"], conn.get("query_string", b""))
-        proof = _authorization(conn)
+        proof = authorization_of(conn)
         known: Principal | None = conn.get(self._key)
         # A connection may be a copy of another, with headers of its own, as in an endpoint that takes batches.
         if known is not None and conn.get(self._proof) == proof:
@@ -358,7 +274,7 @@ class Guard:
                 "This route is closed.", detail=f"{route.label} is not part of the plan", id="BW303"
             )
         if route.access is Access.OPTIONAL:
-            if _authorization(conn) is None:
+            if authorization_of(conn) is None:
                 conn.pop(self._key, None)  # of the connection that this one was copied from
                 return None
         elif route.access is Access.PUBLIC:
@@ -404,163 +320,6 @@ class Guard:
         await send({"type": f"{prefix}.body", "body": answer.body})
 
 
-class Gate:
-    """One guarded ASGI application: decides, then passes the connection on.
-
-    Args:
-        guard: who decides.
-        route: the entry of the plan that is enforced here.
-        app: what is guarded.
-    """
-
-    __slots__ = ("_headers_only", "app", "guard", "route")
-
-    def __init__(self, guard: Guard, route: RoutePlan, app: ASGIApp) -> None:
-        self.guard = guard
-        self.route = route
-        self.app = app
-        self._headers_only = (
-            route.access is Access.GUARDED
-            and route.step_up is None
-            and guard.on_decision is None
-            and not route.close_on_expiry
-        )
-
-    async def __call__(self, conn: Conn, receive: Receive, send: Send) -> None:
-        """Decide, and call the application or refuse."""
-        await self.enter(conn, receive, send)
-
-    def enter(self, conn: Conn, receive: Receive, send: Send) -> Awaitable[None]:
-        """Decide, and return what is to be awaited.
-
-        It is no coroutine itself: a layer of one costs more than the decision. Servers recognise an
-        application by its coroutine, though, and call the gate.
-        """
-        kind = conn["type"]
-        if kind == "http":
-            if self._headers_only:
-                caller = self._known(conn)
-                if caller is NOBODY:
-                    guard = self.guard
-                    return guard.refuse(guard._no_credentials, conn, receive, send)  # noqa: SLF001 - gate and guard are one
-                if caller is not None:
-                    return self.app(conn, receive, send)
-        elif kind == "lifespan":
-            return self.app(conn, receive, send)
-        elif kind != "websocket":
-            raise RuntimeError(f"A gate lets no connection of the unknown type {kind!r} through.")
-        return self._enter(conn, receive, send)
-
-    async def _enter(self, conn: Conn, receive: Receive, send: Send) -> None:
-        guard = self.guard
-        try:
-            caller = await guard.admit(self.route, conn)
-        except BailiwickError as error:
-            await guard.refuse(error, conn, receive, send)
-            return
-        lasting = conn["type"] == "websocket" and guard.on_expiry == "close"
-        if caller is not None and (lasting or self.route.close_on_expiry):
-            await self._until_expiry(caller, conn, receive, send)
-        else:
-            await self.app(conn, receive, send)
-
-    def _known(self, conn: Conn) -> Principal | None:
-        """The path of nearly every request: a token that was verified before, and scopes that suffice.
-
-        `NOBODY` means that there is no credential at all, None "not so simple": `admit` then decides from the start.
-        """
-        guard = self.guard
-        value = None
-        for name, content in conn["headers"]:
-            if name == b"authorization":
-                if value is not None:
-                    return None
-                value = content
-        if value is None:
-            return NOBODY
-        if value[:7] != b"Bearer " or b"access_token=" in conn.get("query_string", b""):
-            return None
-        try:
-            caller = guard._verify_cached(value[7:].decode("ascii"))  # noqa: SLF001
-        except UnicodeDecodeError:
-            return None
-        if caller is None:
-            return None
-        caller = caller.under(guard.catalog)
-        rule = self.route.rule
-        if rule is not None and not rule.allows(caller.held):
-            return None
-        conn[guard._key] = caller  # noqa: SLF001
-        conn[guard._proof] = value  # noqa: SLF001
-        return caller
-
-    async def _until_expiry(self, caller: Principal, conn: Conn, receive: Receive, send: Send) -> None:
-        """Run the application, and end the connection at the token's `exp` (MCP SDK #2718, CVE-2026-33946)."""
-        if caller.expires_at is None:
-            await self.app(conn, receive, send)
-            return
-        begun = closed = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun, closed
-            begun = True
-            closed = closed or message["type"] == "websocket.close"
-            await send(message)
-
-        left = caller.expires_at - self.guard.now()
-        with anyio.move_on_after(max(left, 0)) as window:
-            await self.app(conn, receive, watched)
-        if window.cancelled_caught and conn["type"] == "websocket" and not closed:
-            log.info("the token of %r expired; the WebSocket %s is closed", caller.subject, self.route.label)
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "token expired"})
-        elif window.cancelled_caught and not begun:
-            await self.guard.refuse(InvalidToken("The access token has expired.", id="BW208"), conn, receive, send)
-
-
-def closes_on_expiry(on_expiry: str | None) -> bool:
-    """What `on_expiry=` of one route means.
-
-    Raises:
-        ConfigurationError: it is misspelt, and would be ignored.
-    """
-    if on_expiry not in {None, "close", "ignore"}:
-        raise ConfigurationError(f'on_expiry is "close" or "ignore", not {on_expiry!r}.')
-    return on_expiry == "close"
-
-
-def step_up_of(acr: str | tuple[str, ...], max_age: int | None) -> StepUp | None:
-    """What `acr=` and `max_age=` mean, or None if neither was given.
-
-    Raises:
-        ConfigurationError: `max_age` is no whole number of seconds.
-    """
-    if isinstance(acr, str):
-        acr = (acr,)
-    if max_age is not None and (not isinstance(max_age, int) or isinstance(max_age, bool) or max_age < 0):
-        raise ConfigurationError(f"max_age is a whole number of seconds, 0 or more, not {max_age!r}.")
-    return StepUp(tuple(acr), max_age) if acr or max_age is not None else None
-
-
-def check_step_up(needed: StepUp, caller: Principal, now: float) -> None:
-    """Refuse if the authentication behind the token is too weak or too old.
-
-    Args:
-        needed: what the route demands.
-        caller: who calls; the claims `acr` and `auth_time` are read.
-        now: seconds since 1970-01-01 UTC.
-
-    Raises:
-        StepUpNeeded: 401 with `acr_values` and `max_age` (RFC 9470 section 3).
-    """
-    if needed.acr and caller.claims.get("acr") not in needed.acr:
-        raise StepUpNeeded("A stronger authentication is required.", acr=needed.acr, max_age=needed.max_age)
-    if needed.max_age is not None:
-        at = caller.claims.get("auth_time")
-        # Written so that not-a-number refuses.
-        if not isinstance(at, int | float) or isinstance(at, bool) or not now - at <= needed.max_age:
-            raise StepUpNeeded("A more recent authentication is required.", acr=needed.acr, max_age=needed.max_age)
-
-
 # What a guard decides by, and its gates were compiled from.
 _FIXED: Final = frozenset({"catalog", "on_decision", "on_expiry", "resource", "verifier"})
 
@@ -582,14 +341,6 @@ def _heard(returned: Any) -> None:
         if close is not None:
             close()
         raise TypeError("on_decision returned something to await; it must be a plain function")
-
-
-def _authorization(conn: Conn) -> bytes | None:
-    for name, content in conn["headers"]:
-        if name == b"authorization":
-            value: bytes = content
-            return value
-    return None
 
 
 def _never_cached(_token: str) -> None:

@@ -15,6 +15,7 @@ is refused before its body is read and before any other dependency runs. What th
 handlers then no longer goes through FastAPI's solver.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -28,10 +29,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from . import asgi
+from ._asgi.declared import Public, as_requirement, closes_on_expiry, step_up_of
 from ._fastapi import internals
 from ._fastapi.declarations import Anonymous, Need
 from ._fastapi.protection import Protection, protection_of
-from .asgi import Public, as_requirement, closes_on_expiry, step_up_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
 from .scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
@@ -79,6 +80,8 @@ class Guard(asgi.Guard, SecurityBase):
         self.scheme_name = scheme_name
         self.anonymous = Anonymous(self)
         self._rules: dict[tuple[str, ...], Rule] = {}
+        # FastAPI reads it anew for each route that mentions the guard.
+        self.__signature__ = inspect.signature(self.__call__)
         described = {name: scope.description for name, scope in catalog.scopes.items()}
         flows = OAuthFlowsModel()
         if authorization_url is not None:

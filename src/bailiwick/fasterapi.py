@@ -25,12 +25,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from . import asgi
+from ._asgi.connection import Conn
+from ._asgi.declared import Public, as_requirement, closes_on_expiry, step_up_of
 from ._fasterapi.declarations import Need, Security, SecurityScopes, as_all_of
 from ._fasterapi.internals import Depends, Faster, Request, check_version
 from ._fasterapi.openapi import scheme_of
 from ._fasterapi.protection import Protection, protection_of, sent
 from ._fasterapi.serving import Refusal, caller_of
-from .asgi import Public, as_requirement, closes_on_expiry, step_up_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
 from .scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
@@ -187,7 +188,7 @@ class Guard(asgi.Guard):
         except BailiwickError as error:
             raise self.as_http(error) from error
 
-    async def authorize(self, conn: asgi.Conn, scopes: Sequence[str] = ()) -> Principal:
+    async def authorize(self, conn: Conn, scopes: Sequence[str] = ()) -> Principal:
         """Prove who calls, and insist on scopes.
 
         Args:

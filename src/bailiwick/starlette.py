@@ -30,7 +30,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute, request_response, websocket_session
 
 from . import asgi
-from .asgi import Gate, Public, as_requirement, closes_on_expiry, step_up_of
+from ._asgi.declared import Public, as_requirement, closes_on_expiry, step_up_of
+from ._asgi.gate import Gate
 from .errors import BailiwickError, ConfigurationError
 from .graph import Access, Kind, Plan, RoutePlan, combine
 from .scopes import Requirement

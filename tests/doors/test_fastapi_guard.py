@@ -1153,6 +1153,7 @@ def test_rfc_9470_a_weak_or_old_authentication_is_asked_to_step_up(app, guard, i
     assert 'acr_values="gold silver"' in challenge(weak)
     assert 'max_age="300"' in challenge(weak)
     assert client.get("/pay", headers=issuer.bearer("items", acr="gold", auth_time=now - 400)).status_code == 401
+    assert client.get("/pay", headers=issuer.bearer("items", acr="gold", auth_time=now + 900)).status_code == 401
     assert client.get("/pay", headers=issuer.bearer("items", acr="gold")).status_code == 401
     assert client.get("/pay", headers=issuer.bearer("me", acr="gold", auth_time=now)).status_code == 403
     assert client.get("/pay", headers=issuer.bearer("items", acr="silver", auth_time=now - 10)).status_code == 200

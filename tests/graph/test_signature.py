@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 import pytest
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import Dependant, Edge, Parameter, Reader, SecurityScopes, read_tree, unresolved_in
+from bailiwick.graph import Dependant, Edge, Parameter, Reader, SecurityScopes, read_tree
+from bailiwick.graph.signature import read_signature, unresolved_in
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -244,8 +245,8 @@ def test_the_same_on_a_class_an_instance_a_method_and_a_partial() -> None:
 
 
 def test_a_single_callable_tells_its_text_annotations_as_its_framework_meets_them() -> None:
-    assert [one.parameter for one in unresolved_in(local_guard(uses_it=True))] == ["user"]
-    assert unresolved_in(function) == ()
+    assert [one.parameter for one in unresolved_in(read_signature(local_guard(uses_it=True), closures=False))] == ["user"]
+    assert not list(unresolved_in(read_signature(function, closures=False)))
 
 
 def test_a_closure_that_is_not_filled_yet_hides_nothing_else() -> None:

@@ -7,7 +7,7 @@ from fastapi import params
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
-from bailiwick.asgi import check_step_up
+from bailiwick._asgi.declared import check_step_up
 from bailiwick.graph import StepUp
 from bailiwick.scopes import Ownership, Principal, Requirement
 

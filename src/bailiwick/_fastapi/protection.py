@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Router
 
-from bailiwick.asgi import Gate, Public
+from bailiwick._asgi.declared import Public
+from bailiwick._asgi.gate import Gate
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, StepUp, combine
 from bailiwick.graph.signature import source_of
@@ -26,6 +27,7 @@ from .openapi import Document
 from .pruning import Pruning
 from .reading import (
     Declared,
+    Signatures,
     check_hidden,
     check_ignored,
     check_scopes_are_read,
@@ -66,6 +68,7 @@ class Protection:
         self._routers: list[tuple[Any, list[Any], list[Any]]] = []
         self._operations: dict[Any, dict[tuple[str, str], RoutePlan]] = {}
         self._unused: set[str] = set()
+        self._signatures = Signatures()
         # A change is heard as a new object; what was compiled last is the one that was there before it began.
         self._latest = object()
         self._compiled: object = None
@@ -149,6 +152,7 @@ class Protection:
                 self._describe(app)
                 app.openapi_schema = None
             self._plan = plan
+            self._signatures = Signatures()  # the memory is needed again only if routes are added
             self._routers = routers
             self._compiled = before
             return plan
@@ -286,8 +290,8 @@ class Protection:
         if place.dependant is not None:
             where = f"{'|'.join(place.methods) or 'WS'} {path}"
             read_tree(self.guard, place.dependant, declared, where)
-            check_hidden(place, where)
-            check_ignored(place, where)
+            check_hidden(place, where, self._signatures)
+            check_ignored(place, where, self._signatures)
         return declared
 
     def _entry(self, place: internals.Place, path: str, kind: Kind, declared: Declared) -> RoutePlan:
@@ -329,14 +333,15 @@ class Protection:
         guard = self.guard
 
         def made(full: Any) -> Standing:
-            if route.access is Access.PUBLIC:
-                return Open(self, full)
             fast = None
             if route.kind is Kind.HTTP and place.dependant is not None:
                 pruned, chain = Pruning(guard).prune(place.dependant)
                 if pruned is not None:
                     fast = internals.fast_app(place, full, pruned, chain.before if chain is not None else None)
-            return RouteGate(self, route, full, fast, declared, internals.overrides_of(place))
+            overridden = internals.overrides_of(place)
+            if route.access is Access.PUBLIC:
+                return Open(self, full, fast, overridden)
+            return RouteGate(self, route, full, fast, declared, overridden)
 
         def wrap(app: Any) -> Any:
             if isinstance(app, Several):
@@ -369,17 +374,22 @@ class Standing:
 
 
 class Open(Standing):
-    """In front of a route that is open to everyone. It does nothing, but one application's reason opens no other's route."""
+    """In front of a route that is open to everyone. It decides nothing, but one application's reason opens no other's route.
 
-    __slots__ = ("full", "protection")
+    As in a `RouteGate`, the statement that it is open is pruned from what runs.
+    """
 
-    def __init__(self, protection: Protection, full: Any) -> None:
+    __slots__ = ("_fast", "_overridden", "full", "protection")
+
+    def __init__(self, protection: Protection, full: Any, fast: Any, overridden: Any) -> None:
         self.protection = weakref.ref(protection)
         self.full = full
+        self._fast = fast if fast is not None else full
+        self._overridden = overridden
 
     def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
         """Pass the connection on."""
-        return self.full(conn, receive, send)
+        return (self.full if self._overridden.dependency_overrides else self._fast)(conn, receive, send)
 
 
 class Several(Standing):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, Final
 
-from bailiwick.asgi import Public
+from bailiwick._asgi.declared import Public
 from bailiwick.scopes import Principal
 
 from .chains import VALUES, Chain, Supply, read_chain

@@ -8,10 +8,10 @@ from fastapi import params
 from fastapi.security.base import SecurityBase
 
 from bailiwick import asgi
-from bailiwick.asgi import Public
+from bailiwick._asgi.declared import Public
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import StepUp, unresolved_in
-from bailiwick.graph.signature import metadata_in, plain_type, read_signature
+from bailiwick.graph import StepUp
+from bailiwick.graph.signature import metadata_in, plain_type, read_signature, unresolved_in
 from bailiwick.scopes import Requirement, all_of
 
 from .declarations import Anonymous, Need
@@ -19,6 +19,7 @@ from .internals import Dependant, Place
 
 __all__ = [
     "Declared",
+    "Signatures",
     "check_hidden",
     "check_ignored",
     "check_scopes_are_read",
@@ -142,13 +143,28 @@ def _reads_scopes(node: Dependant) -> bool:
     )
 
 
-def check_hidden(place: Place, where: str) -> None:
+class Signatures:
+    """The signatures of handlers and dependencies, each read once while an application starts."""
+
+    def __init__(self) -> None:
+        # By identity: what is equal may still be written differently. The callable is kept, and so is its id().
+        self._read: dict[int, tuple[Any, list[inspect.Parameter]]] = {}
+
+    def of(self, call: Callable[..., Any]) -> list[inspect.Parameter]:
+        """The parameters as FastAPI sees them, which knows module-level names only."""
+        known = self._read.get(id(call))
+        if known is None:
+            known = self._read[id(call)] = (call, read_signature(call, closures=False))
+        return known[1]
+
+
+def check_hidden(place: Place, where: str, signatures: Signatures) -> None:
     """Refuse a parameter whose annotation stayed a string and hides a guard (fastapi#13056).
 
     FastAPI takes such a parameter for a query parameter, the guard never runs, and the route is open.
     """
     for call, _ in _callables(place):
-        for hidden in unresolved_in(call):
+        for hidden in unresolved_in(signatures.of(call)):
             if not hidden.suspicious:
                 continue
             raise ConfigurationError(
@@ -159,7 +175,7 @@ def check_hidden(place: Place, where: str) -> None:
             )
 
 
-def check_ignored(place: Place, where: str) -> None:
+def check_ignored(place: Place, where: str, signatures: Signatures) -> None:
     """Refuse a guard that stands in a signature where FastAPI does not look for it.
 
     Of several markers in one `Annotated` FastAPI takes the last, so that a `Query()` behind a guard
@@ -171,9 +187,9 @@ def check_ignored(place: Place, where: str) -> None:
     """
     for call, node in _callables(place):
         run = {child.name: child.call for child in node.dependencies}
-        for parameter in read_signature(call, closures=False):
+        for parameter in signatures.of(call):
             markers = [one for one in (parameter.default, *metadata_in(parameter.annotation)) if _is_marker(one)]
-            if not markers or not _is_ignored(markers, parameter, run.get(parameter.name)):
+            if not markers or not _is_ignored(markers, parameter, run.get(parameter.name), signatures):
                 continue
             raise ConfigurationError(
                 f"{where}: the parameter {parameter.name!r} of {_name_of(call)} names a guard that FastAPI never runs. "
@@ -187,19 +203,20 @@ def check_ignored(place: Place, where: str) -> None:
             )
 
 
-def _is_ignored(markers: Sequence[Any], parameter: inspect.Parameter, run: Any) -> bool:
+def _is_ignored(markers: Sequence[Any], parameter: inspect.Parameter, run: Any, signatures: Signatures) -> bool:
     """Whether a guard is among the markers of a parameter, or below one, that FastAPI does not run.
 
     Args:
         markers: all that stand in the signature for this parameter, in their order.
         parameter: the parameter.
         run: what FastAPI runs for it, or None.
+        signatures: where to look them up.
     """
     # A bare Depends() means the annotation itself.
     calls = [getattr(one, "dependency", one) or plain_type(parameter.annotation) for one in markers]
     if not _is_guard(markers[-1]) and run is not None and run == calls[-1]:
         calls.pop()
-    return any(_leads_to_guard(one, set()) for one in calls)
+    return any(_leads_to_guard(one, set(), signatures) for one in calls)
 
 
 def _callables(place: Place) -> Iterator[tuple[Callable[..., Any], Dependant]]:
@@ -224,18 +241,18 @@ def _is_guard(thing: Any) -> bool:
     return isinstance(thing, asgi.Guard | Need | Anonymous)
 
 
-def _leads_to_guard(call: Any, seen: set[int]) -> bool:
+def _leads_to_guard(call: Any, seen: set[int], signatures: Signatures) -> bool:
     """Whether a dependency is a guard, or depends on one."""
     if _is_guard(call):
         return True
     if id(call) in seen or not callable(call):
         return False
     seen.add(id(call))
-    for parameter in read_signature(call, closures=False):
+    for parameter in signatures.of(call):
         for marker in (parameter.default, *metadata_in(parameter.annotation)):
             if isinstance(marker, params.Depends):
                 below = marker.dependency or plain_type(parameter.annotation)
-                if _leads_to_guard(below, seen):
+                if _leads_to_guard(below, seen, signatures):
                     return True
     return False
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from bailiwick.asgi import check_step_up
+from bailiwick._asgi.declared import check_step_up
 from bailiwick.errors import BailiwickError, ConfigurationError, InvalidScope
 from bailiwick.graph import StepUp
 from bailiwick.graph.dependant import describe, key_of

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from bailiwick.asgi import Gate, Public
+from bailiwick._asgi.declared import Public
+from bailiwick._asgi.gate import Gate
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Dependant, Kind, Plan, RoutePlan
 from bailiwick.graph.openapi import describe

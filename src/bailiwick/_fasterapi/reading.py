@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from bailiwick import asgi
-from bailiwick.asgi import Public
+from bailiwick._asgi.declared import Public
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
 from bailiwick.graph.dependant import describe

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from bailiwick.asgi import Public
+from bailiwick._asgi.declared import Public
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Dependant, Parameter, Program
 from bailiwick.graph.dependant import Behaviour, behaviour_of, describe

@@ -7,7 +7,7 @@ from typing import Any, Final
 import anyio
 
 from bailiwick import asgi
-from bailiwick.asgi import NOBODY, POLICY_VIOLATION, Gate
+from bailiwick._asgi.gate import NOBODY, POLICY_VIOLATION, Gate
 from bailiwick.errors import BailiwickError, InvalidToken
 from bailiwick.graph import Access, RoutePlan
 from bailiwick.scopes import Principal

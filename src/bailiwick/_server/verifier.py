@@ -78,6 +78,9 @@ class OwnVerifier:
 
         Args:
             token: the text that was presented, without "Bearer".
+
+        Raises:
+            InvalidToken: its signature did not verify a moment ago.
         """
         authority = self._authority
         if authority is None or self._jwt is None or not self._is_fresh(authority):

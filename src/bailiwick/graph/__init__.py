@@ -6,7 +6,7 @@ route needs.
 
 from .dependant import Dependant, Parameter, SecurityScopes, Unresolved
 from .plan import Access, Kind, Plan, RoutePlan, StepUp, combine
-from .signature import Edge, EdgeOf, Reader, read_tree, unresolved_in
+from .signature import Edge, EdgeOf, Reader, read_tree
 from .solve import OMIT, Program, Solved, Unmet, solve
 
 __all__ = [
@@ -29,5 +29,4 @@ __all__ = [
     "combine",
     "read_tree",
     "solve",
-    "unresolved_in",
 ]

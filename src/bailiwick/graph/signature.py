@@ -483,16 +483,14 @@ def _texts(annotation: Any) -> Iterator[str]:
             yield from _texts(part)
 
 
-def unresolved_in(call: Call) -> tuple[Unresolved, ...]:
-    """The annotations of a callable that stay text when a framework reads it, which knows module-level names only.
+def unresolved_in(parameters: Iterable[inspect.Parameter]) -> Iterator[Unresolved]:
+    """The annotations that stayed text when a signature was read.
 
     Args:
-        call: a handler or a dependency.
-
-    Raises:
-        ConfigurationError: it has no signature that can be read.
+        parameters: as `read_signature` gives them.
     """
-    return tuple(one for parameter in read_signature(call, closures=False) for one in _unresolved(parameter))
+    for parameter in parameters:
+        yield from _unresolved(parameter)
 
 
 def source_of(endpoint: Any) -> str:

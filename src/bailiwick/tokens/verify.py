@@ -142,7 +142,6 @@ class JWTVerifier:
             remembered = self.verify_cached(token)
             if remembered is not None:
                 return remembered
-            self._check_forged(token)
         envelope = read(token, max_bytes=self._max_bytes)
         self._rules.check_type(envelope.typ)
         if not await self._is_signed(envelope):
@@ -160,6 +159,9 @@ class JWTVerifier:
 
         Args:
             token: the text that was presented, without "Bearer".
+
+        Raises:
+            InvalidToken: its signature did not verify a moment ago.
         """
         if len(token) > self._max_bytes:
             return None
@@ -169,7 +171,11 @@ class JWTVerifier:
             hashed.update(token.encode())
             digest = hashed.digest()
             principal, until = remembered[digest]
-        except (KeyError, UnicodeEncodeError):
+        except UnicodeEncodeError:
+            return None
+        except KeyError:
+            if self._forged:
+                self._check_forged(digest)
             return None
         if self._now() >= until:
             remembered.pop(digest, None)
@@ -219,18 +225,12 @@ class JWTVerifier:
             while len(self._remembered) > self._cache_size:
                 self._remembered.popitem(last=False)
 
-    def _check_forged(self, token: str) -> None:
+    def _check_forged(self, digest: bytes) -> None:
         """Refuse at once what was refused a moment ago, so that who repeats a forged token does not keep us busy.
 
         A signature that did not verify will not later, unless another key came under the same name; for that
         the memory is short. It is apart from the answers, so that no flood of forgeries pushes one of those out.
         """
-        if not self._forged or len(token) > self._max_bytes:
-            return
-        try:
-            digest = sha256(token.encode()).digest()
-        except UnicodeEncodeError:
-            return
         until = self._forged.get(digest)
         if until is None:
             return

@@ -1,0 +1,88 @@
+"""What can be declared in front of any application: scopes, openness, how strong an authentication, how long."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from bailiwick.errors import ConfigurationError
+from bailiwick.graph.plan import StepUp
+from bailiwick.scopes import Catalog, Principal, Requirement, all_of
+from bailiwick.tokens.bearer import StepUpNeeded
+
+__all__ = ["Public", "as_requirement", "check_step_up", "closes_on_expiry", "step_up_of"]
+
+CLOCK_SKEW: Final = 300  # seconds by which an issuer's clock may be ahead: the most that a verifier allows
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """The statement that something is open to everyone, with the reason.
+
+    Raises:
+        ConfigurationError: the reason is empty: it is what a reviewer reads.
+    """
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, str) or not self.reason.strip():
+            raise ConfigurationError('public() needs a reason, such as guard.public("liveness probe").')
+
+    async def __call__(self) -> None:
+        """Nothing to do: as a dependency it lets everyone pass."""
+
+
+def as_requirement(scopes: tuple[str | Requirement, ...], catalog: Catalog, *, where: str = "") -> Requirement | None:
+    """What `requires(*scopes)` means: all of them; nothing means "any valid token".
+
+    Raises:
+        ConfigurationError: a scope is unknown to the catalog, or something is not a scope.
+    """
+    if not scopes:
+        return None
+    requirement = all_of(*scopes)
+    catalog.compile(requirement, where=where)
+    return requirement
+
+
+def closes_on_expiry(on_expiry: str | None) -> bool:
+    """What `on_expiry=` of one route means.
+
+    Raises:
+        ConfigurationError: it is misspelt, and would be ignored.
+    """
+    if on_expiry not in {None, "close", "ignore"}:
+        raise ConfigurationError(f'on_expiry is "close" or "ignore", not {on_expiry!r}.')
+    return on_expiry == "close"
+
+
+def step_up_of(acr: str | tuple[str, ...], max_age: int | None) -> StepUp | None:
+    """What `acr=` and `max_age=` mean, or None if neither was given.
+
+    Raises:
+        ConfigurationError: `max_age` is no whole number of seconds.
+    """
+    if isinstance(acr, str):
+        acr = (acr,)
+    if max_age is not None and (not isinstance(max_age, int) or isinstance(max_age, bool) or max_age < 0):
+        raise ConfigurationError(f"max_age is a whole number of seconds, 0 or more, not {max_age!r}.")
+    return StepUp(tuple(acr), max_age) if acr or max_age is not None else None
+
+
+def check_step_up(needed: StepUp, caller: Principal, now: float) -> None:
+    """Refuse if the authentication behind the token is too weak or too old.
+
+    Args:
+        needed: what the route demands.
+        caller: who calls; the claims `acr` and `auth_time` are read.
+        now: seconds since 1970-01-01 UTC.
+
+    Raises:
+        StepUpNeeded: 401 with `acr_values` and `max_age` (RFC 9470 section 3).
+    """
+    if needed.acr and caller.claims.get("acr") not in needed.acr:
+        raise StepUpNeeded("A stronger authentication is required.", acr=needed.acr, max_age=needed.max_age)
+    if needed.max_age is not None:
+        at = caller.claims.get("auth_time")
+        # Written so that not-a-number refuses; what lies in the future would stay recent for as long as it liked.
+        if not isinstance(at, int | float) or isinstance(at, bool) or not -CLOCK_SKEW <= now - at <= needed.max_age:
+            raise StepUpNeeded("A more recent authentication is required.", acr=needed.acr, max_age=needed.max_age)

@@ -1,0 +1,48 @@
+"""The protected resource that a guard stands for, as OAuth clients discover it."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bailiwick.errors import ConfigurationError
+
+__all__ = ["Resource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """The protected resource that a guard stands for, as clients discover it.
+
+    Args:
+        identifier: its URL, which is also the audience of its tokens.
+        authorization_servers: the issuers whose tokens it takes.
+        name: what people call it.
+        documentation: URL of the developers' documentation, or None.
+
+    Raises:
+        ConfigurationError: the identifier is no absolute URL without query and fragment.
+
+    Source: RFC 9728 section 2.
+    """
+
+    identifier: str
+    authorization_servers: tuple[str, ...] = ()
+    name: str = ""
+    documentation: str | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.identifier)
+        if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or parts.fragment:
+            raise ConfigurationError(
+                f"A resource identifier is an absolute URL without query and fragment, not {self.identifier!r}."
+            )
+
+    @property
+    def metadata_path(self) -> str:
+        """Where its metadata is served: the well-known part is put before the path (RFC 9728 section 3.1)."""
+        return "/.well-known/oauth-protected-resource" + urlsplit(self.identifier).path.rstrip("/")
+
+    @property
+    def metadata_url(self) -> str:
+        """The URL that challenges name."""
+        parts = urlsplit(self.identifier)
+        return f"{parts.scheme}://{parts.netloc}{self.metadata_path}"
