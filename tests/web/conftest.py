@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import html
+import json
 import re
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import httpx
 import pytest
 
 from bailiwick import Catalog, Role, Scope
+from bailiwick.errors import Refused
 from bailiwick.server import AuthorizationServer, Settings
 
 CATALOG = Catalog(
@@ -70,10 +73,17 @@ class Visitor:
         self.http.cookies.set(name, value, domain=httpx.URL(self.site.origin).host)
 
 
+@dataclass
+class Document:
+    body: bytes
+    fresh_for: float | None
+
+
 class Site:
     """An authority with a person and some clients, and a clock that stands still until it is moved."""
 
     def __init__(self, origin, **settings):
+        self.documents, self.looked = {}, []
         self.origin = origin
         self.cookie = "__Host-bailiwick" if origin.startswith("https") else "bailiwick"
         self.now = 1_000_000.0
@@ -82,6 +92,19 @@ class Site:
             CATALOG, issuer=issuer, settings=Settings(issuer, **settings), now=lambda: self.now
         )
         self.visitors = []
+
+    def put(self, client_id="https://app.example/client.json", fresh_for=None, **fields):
+        """Let a document lie at an address of the web: its host's name leads nowhere, but to this test."""
+        document = {"client_id": client_id, "client_name": "An app", "redirect_uris": [REDIRECT]}
+        document |= {"grant_types": ["authorization_code", "refresh_token"]} | fields
+        self.documents[client_id] = Document(json.dumps(document).encode(), fresh_for)
+        return client_id
+
+    async def fetch(self, url):
+        self.looked.append(url)
+        if url not in self.documents:
+            raise Refused("invalid_client", "no", id="BW422", detail="its server answered 404")
+        return self.documents[url]
 
     def visitor(self, address="127.0.0.1"):
         self.visitors.append(Visitor(self, address))
@@ -135,6 +158,8 @@ class Site:
 async def opened(origin="https://id.example", **settings):
     site = Site(origin, **settings)
     async with site.server:
+        if site.server.settings.metadata_documents is not None:
+            vars((await site.server.open()).documents)["_fetcher"] = site
         await site.fill()
         yield site
         for visitor in site.visitors:

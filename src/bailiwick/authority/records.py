@@ -156,11 +156,6 @@ class Client:
         return self.registered and "://" in self.id
 
     @property
-    def local_only(self) -> bool:
-        """Whether whatever program runs on a person's own machine can take its answers."""
-        return bool(self.redirects) and not any(uri.startswith("https://") for uri in self.redirects)
-
-    @property
     def public(self) -> bool:
         """Whether it cannot keep a secret (RFC 6749 section 2.1)."""
         return self.auth is ClientAuth.NONE

@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from bailiwick.authority.authorize import NeedsConsent, Redirect
 from bailiwick.authority.device import DeviceConsent
 from bailiwick.authority.records import Account, Client
+from bailiwick.authority.redirects import is_https
 from bailiwick.errors import BailiwickError, StoreError
 
 from .answers import STORE_RETRY, note
@@ -83,6 +84,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals.update(place=urlsplit(issuer).netloc, base=base, asset=assets.path)
+        self._templates.filters.update(called=_called)
 
     def login(
         self,
@@ -141,6 +143,7 @@ class Pages:
             resource=asked.resource.identifier,
             agenda=asked.agenda,
             goes_to=_place_of(asked.request.redirect),
+            local=not is_https(asked.request.redirect),
         )
 
     def device_code(
@@ -257,6 +260,14 @@ def source_of(uri: str) -> str:
     if scheme in {"http", "https"} and _HOST_SOURCE.fullmatch(host):
         return f"{scheme}://{host}"
     return f"{scheme}:"
+
+
+def _called(client: Client) -> str:
+    """By what people know a client: its name, where somebody vouches for that; who describes themselves is their host.
+
+    Anybody can call themselves your bank. Only your bank can put a document on its host.
+    """
+    return urlsplit(client.id).netloc if client.described else client.name
 
 
 def _place_of(uri: str) -> str:
