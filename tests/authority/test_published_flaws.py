@@ -1,14 +1,17 @@
 """Flaws that were published of other servers, where no other file has them by name."""
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from bailiwick.authority import TokenRequest
 from bailiwick.authority.authorize import NeedsConsent, Redirect, ShowError
+from bailiwick.authority.device import mint_user_code
 from bailiwick.authority.records import GrantType
 from bailiwick.errors import Refused
 from bailiwick.scopes import ScopeSet
+from bailiwick.storage import open_store
 
 pytestmark = pytest.mark.anyio
 
@@ -109,3 +112,53 @@ async def test_cve_2026_75866_cve_2024_52287_a_ceiling_lowered_after_the_decisio
     assert (await flows.exchange(by_code)).scope == only
     assert (await flows.log_in()).scope == only
     assert (await flows.serve()).scope == only
+
+
+async def test_django_oauth_toolkit_1819_of_two_people_who_type_one_code_the_first_to_decide_decides(flows):
+    device = await flows.begin_device(scope="users:read")
+    hers, his = await flows.enter(device.user_code, "alice"), await flows.enter(device.user_code, "erin")
+    assert await flows.settle(hers, session="alice")
+    late = flows.settle(his, session="erin")
+    assert await flows.refused(late) == ("invalid_request", "BW415")
+    assert flows.claims(await flows.poll(device))["sub"] == flows.people["alice"].id
+    assert await flows.store.authorization_of(flows.people["erin"].id, "tv", flows.api) is None
+
+
+async def test_django_oauth_toolkit_1734_user_codes_come_from_the_source_of_secrets_alone(flows):
+    codes = []
+    for _ in range(2):
+        random.seed(1)
+        codes.append((await flows.begin_device()).user_code)
+    assert codes[0] != codes[1]
+    fixed = [mint_user_code(lambda count: bytes(range(count))) for _ in range(2)]
+    assert fixed[0] == fixed[1] == "BCDF-GHJK"
+
+
+async def test_django_oauth_toolkit_1735_no_secret_is_logged_or_kept_as_it_is(make_flows, tmp_path, caplog):
+    caplog.set_level(0)
+    store = await open_store(tmp_path / "authority.db")
+    flows = await make_flows(store=store).furnish()
+    secrets = ["alice's password", "erin's password", "root's password", *flows.secrets.values(), flows.verifier]
+    code = await flows.code()
+    tokens = await flows.redeem(code)
+    again = await flows.refresh(tokens, "spa")
+    device = await flows.begin_device(scope="users:read")
+    consent = await flows.enter(device.user_code)
+    await flows.settle(consent)
+    polled = await flows.poll(device)
+    pushed = await flows.push()
+    exchanged = await flows.exchange(tokens)
+    for one in (tokens, again, polled, exchanged, await flows.log_in(), await flows.serve()):
+        secrets += [one.access_token, one.access_token.rpartition(".")[2]]
+        secrets += [one.refresh_token] if one.refresh_token else []
+    secrets += [code, device.device_code, device.user_code, pushed.request_uri]
+    await flows.refused(flows.log_in(password="typed wrong here"))
+    await flows.refused(flows.redeem(code, client_secret="shown in the wrong place"))
+    await flows.refused(flows.refresh("bwr_" + "A" * 43))
+    secrets += ["typed wrong here", "shown in the wrong place", "bwr_" + "A" * 43]
+    await store.close()
+    kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"alice" in kept
+    for secret in secrets:
+        assert secret.encode() not in kept, secret[:8]
+        assert secret not in caplog.text, secret[:8]

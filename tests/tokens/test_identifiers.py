@@ -1,7 +1,7 @@
 """One test for each published vulnerability that concerns the verification of tokens, named after it.
 
-Not here, because no code of this room could have them: fetching of key sets (CVE-2026-48522, CVE-2026-48524), and
-what happens in browsers and login flows.
+What is fetched, what happens in browsers and what is stored have their own files: `test_published_flaws.py` of the
+other rooms. `tests/flaws.toml` knows where each of them is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import importlib.metadata
 import json
+import re
 import time
 import zlib
 from typing import Any
@@ -18,6 +20,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc import jwe
+from joserfc.jwk import OctKey, RSAKey
 
 from bailiwick.errors import ConfigurationError, InvalidToken
 from bailiwick.tokens import JWTVerifier, Keyring, Signer, SigningKey
@@ -234,3 +238,50 @@ def test_cve_2020_10735_a_number_of_a_million_digits_is_not_converted(world):
             read_json(b"1" * digits)
     payload = json.dumps(world.claims()).replace("1800000600", "1" * 4_000).encode()
     assert refusal(world, signed(world.key, {"alg": "ES256", "typ": "at+jwt", "kid": "k-1"}, payload)) == "BW202"
+
+
+def test_cve_2026_48523_the_algorithm_is_the_keys_whatever_the_header_says(world):
+    jwk = SigningKey.generate("RS256", kid="rs").to_jwk(private=True)
+    rs256, ps256 = SigningKey.from_jwk(jwk), SigningKey.from_jwk({**jwk, "kid": "ps", "alg": "PS256"})
+    # Both algorithms are taken; each for its own key.
+    ring = Keyring.from_keys(rs256, ps256, world.key)
+    for signer, named, alg in (
+        (ps256, "ps", "RS256"),
+        (ps256, "rs", "RS256"),
+        (rs256, "ps", "PS256"),
+        (rs256, "rs", "ES256"),
+    ):
+        header = {"alg": alg, "typ": "at+jwt", "kid": named}
+        assert refusal(world, signed(signer, header, world.claims()), ring) in {"BW203", "BW204"}
+    for key in (rs256, ps256):
+        header = {"alg": key.key.alg, "typ": "at+jwt", "kid": key.kid}
+        assert asyncio.run(world.verifier(ring).verify(signed(key, header, world.claims()))).subject == "user-1"
+
+
+def test_cve_2022_39174_and_cve_2022_39175_what_is_encrypted_for_us_was_signed_by_nobody(world):
+    rsa_key, secret = SigningKey.generate("RS256", kid="k-1"), SigningKey.generate("HS256", kid="k-1")
+    public = RSAKey.import_key({name: rsa_key.to_jwk()[name] for name in ("kty", "n", "e")})
+    shared = OctKey.import_key({"kty": "oct", "k": secret.to_jwk(private=True)["k"]})
+    claims = json.dumps(world.claims())
+    made = [
+        (
+            rsa_key,
+            jwe.encrypt_compact({"alg": "RSA-OAEP", "enc": "A128GCM", "typ": "at+jwt", "kid": "k-1"}, claims, public),
+        ),
+        (
+            secret,
+            jwe.encrypt_compact({"alg": "A256KW", "enc": "A128GCM", "typ": "at+jwt", "kid": "k-1"}, claims, shared),
+        ),
+    ]
+    for key, token in made:
+        assert token.count(".") == 4
+        assert refusal(world, token, Keyring.from_keys(key)) == "BW202"
+        # Nor does a part of it pass for a signed one.
+        for cut in (token.rsplit(".", 2)[0], token.split(".", 2)[2]):
+            assert refusal(world, cut, Keyring.from_keys(key)) in {"BW202", "BW203", "BW204", "BW212"}
+
+
+def test_fastapi_cloudauth_89_no_library_without_a_keeper_verifies_tokens():
+    needed = {re.split(r"[^A-Za-z0-9_-]", one)[0].lower() for one in importlib.metadata.requires("bailiwick") or []}
+    assert "joserfc" in needed
+    assert not needed & {"python-jose", "jose", "pyjwt", "jwt", "jwcrypto"}
