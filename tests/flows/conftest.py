@@ -32,9 +32,9 @@ SECRET = "s" * 40
 class Served(threading.Thread):
     """uvicorn in a thread of its own, and a way to run coroutines in its loop."""
 
-    def __init__(self, app):
+    def __init__(self, app, port=0):
         super().__init__(daemon=True)
-        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.sock = socket.create_server(("127.0.0.1", port))
         self.base = f"http://127.0.0.1:{self.sock.getsockname()[1]}"
         self._make = app
         self._is_up = threading.Event()
