@@ -1,8 +1,8 @@
 """The tables, as SQLAlchemy knows them; the migrations make them.
 
 The names begin with `bw_`, so that they can stand in a database beside an application's own. Types
-and constraints are the common ground of SQLite and PostgreSQL. Times are seconds since the epoch,
-scopes the space-separated text of RFC 6749 section 3.3, lists JSON.
+and constraints are the common ground of SQLite and PostgreSQL. Times are seconds since the epoch.
+A column has the name of the record's field in code (its `key`), even where the table has another one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
+
+from bailiwick.authority.records import ClientAuth, DeviceState, GrantType, KeyState, Revoked
+
+from .columns import Listed, Scopes, Word
 
 __all__ = [
     "account",
@@ -57,19 +61,19 @@ client = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("auth", Text, nullable=False),
+    Column("auth", Word(ClientAuth), nullable=False),
     Column("secret", Text),
-    Column("grants", Text, nullable=False),
-    Column("ceiling", Text, nullable=False),
-    Column("default_scopes", Text),
-    Column("redirects", Text, nullable=False),
+    Column("grants", Listed(frozenset, GrantType), nullable=False),
+    Column("ceiling", Scopes, nullable=False),
+    Column("default_scopes", Scopes, key="default"),
+    Column("redirects", Listed(tuple), nullable=False),
     Column("first_party", Boolean, nullable=False),
-    Column("introspects", Text, nullable=False),
+    Column("introspects", Listed(frozenset), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("disabled_at", Double),
     Column("version", Integer, nullable=False),
     # Since 0002; the defaults are for rows, and programs, of 0001.
-    Column("required_scopes", Text, nullable=False, server_default=""),
+    Column("required_scopes", Scopes, key="required", nullable=False, server_default=""),
     Column("jwks", Text, nullable=False, server_default=""),
     Column("tls", Text, nullable=False, server_default=""),
     Column("registered", Boolean, nullable=False, server_default=false()),
@@ -83,7 +87,7 @@ account = Table(
     Column("name", Text, nullable=False),
     Column("name_key", Text, nullable=False, unique=True),
     Column("password", Text),
-    Column("scopes", Text, nullable=False),
+    Column("scopes", Scopes, key="grants", nullable=False),
     Column("created_at", Double, nullable=False),
     Column("disabled_at", Double),
     Column("version", Integer, nullable=False),
@@ -93,7 +97,7 @@ role = Table(
     "bw_role",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("scopes", Text, nullable=False),
+    Column("scopes", Scopes, nullable=False),
     Column("version", Integer, nullable=False),
 )
 
@@ -137,7 +141,7 @@ family = Table(
     Column("subject", Text, nullable=False),
     Column("client", Text, nullable=False),
     Column("resource", Text, nullable=False),
-    Column("scopes", Text, nullable=False),
+    Column("scopes", Scopes, nullable=False),
     Column("authenticated_at", Double, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
@@ -173,7 +177,7 @@ code = Table(
     Column("redirect", Text, nullable=False),
     Column("redirect_given", Boolean, nullable=False),
     Column("challenge", Text, nullable=False),
-    Column("scopes", Text, nullable=False),
+    Column("scopes", Scopes, nullable=False),
     Column("authenticated_at", Double, nullable=False),
     Column("issued_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
@@ -189,12 +193,12 @@ device_code = Table(
     Column("user_code", Text, nullable=False, unique=True),
     Column("client", Text, nullable=False),
     Column("resource", Text, nullable=False),
-    Column("scopes", Text),
+    Column("scopes", Scopes),
     Column("issued_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
     Column("interval", Integer, nullable=False),
     Column("polled_at", Double),
-    Column("state", Text, nullable=False),
+    Column("state", Word(DeviceState), nullable=False),
     Column("subject", Text),
     Column("authorization", Text),
     Column("authenticated_at", Double),
@@ -206,7 +210,7 @@ pushed_request = Table(
     metadata,
     Column("digest", Text, primary_key=True),
     Column("client", Text, nullable=False),
-    Column("parameters", Text, nullable=False),
+    Column("parameters", Listed(tuple, tuple), nullable=False),
     Column("expires_at", Double, nullable=False),
     Index(None, "expires_at"),
 )
@@ -235,7 +239,7 @@ revocation = Table(
     "bw_revocation",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("kind", Text, nullable=False),
+    Column("kind", Word(Revoked), nullable=False),
     Column("key", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("until", Double, nullable=False),
@@ -255,7 +259,7 @@ signing_key = Table(
     Column("alg", Text, nullable=False),
     Column("private", Text, nullable=False),
     Column("created_at", Double, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("state", Word(KeyState), nullable=False),
     Column("changed_at", Double, nullable=False),
     Column("sealed_with", Text, nullable=False),
 )

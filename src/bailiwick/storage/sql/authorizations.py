@@ -7,35 +7,23 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import (
-    LABEL_STYLE_TABLENAME_PLUS_COL,
-    ColumnElement,
-    Connection,
-    Row,
-    and_,
-    bindparam,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, or_, select, update
 
 from bailiwick.authority.records import Authorization, ConsentedScope, Event, Revocation, Revoked
 from bailiwick.storage import tables as t
 
 from .dialect import insert_new, upsert
 from .journal import write_down
-from .rows import concerning
+from .rows import columns, concerning, values
 from .transactions import Transactions
 
 __all__ = ["Authorizations", "withdraw"]
 
 
 _AUTHORIZATION = (
-    select(t.authorization, t.authorization_scope)
+    select(*t.authorization.c, *columns(t.authorization_scope, ConsentedScope))
     .join_from(t.authorization, t.authorization_scope, isouter=True)
     .order_by(t.authorization.c.created_at, t.authorization.c.id, t.authorization_scope.c.position)
-    .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
 )
 _AUTHORIZATION_BY_ID = _AUTHORIZATION.where(t.authorization.c.id == bindparam("id"))
 _AUTHORIZATION_BETWEEN = _AUTHORIZATION.where(
@@ -86,12 +74,7 @@ class Authorizations(Transactions):
 
 def _consent_to(db: Connection, found: Authorization, row: ConsentedScope, by: str) -> int:
     """Make one scope of an authorization live; 1 if that changed something."""
-    values = {
-        "granted_at": row.granted_at,
-        "via": row.via,
-        "withdrawn_at": row.withdrawn_at,
-        "withdrawn_by": row.withdrawn_by,
-    }
+    given = values(row)
     c = t.authorization_scope.c
     position = select(func.coalesce(func.max(c.position), 0) + 1).where(c.authorization == found.id).scalar_subquery()
     may: ColumnElement[bool] = c.withdrawn_at.is_not(None)
@@ -99,8 +82,8 @@ def _consent_to(db: Connection, found: Authorization, row: ConsentedScope, by: s
         may = and_(may, c.withdrawn_by != "operator")
     statement = (
         upsert(db, t.authorization_scope)
-        .values(authorization=found.id, scope=row.scope, position=position, **values)
-        .on_conflict_do_update(index_elements=[c.authorization, c.scope], set_=values, where=may)
+        .values(given | {"authorization": found.id, "position": position})
+        .on_conflict_do_update(index_elements=[c.authorization, c.scope], set_=given, where=may)
     )
     return int(db.execute(statement).rowcount)
 
@@ -124,31 +107,18 @@ def withdraw(db: Connection, revocation: Revocation) -> int:
 
 def _authorizations(rows: Sequence[Row[Any]]) -> list[Authorization]:
     """Authorizations, of the rows that tell of each of their scopes."""
-    made = []
-    for _, group in groupby(rows, key=lambda row: row.bw_authorization_id):
-        of_one = list(group)
-        row = of_one[0]
-        made.append(
-            Authorization(
-                row.bw_authorization_id,
-                row.bw_authorization_subject,
-                row.bw_authorization_client,
-                row.bw_authorization_resource,
-                row.bw_authorization_created_at,
-                tuple(
-                    ConsentedScope(
-                        one.bw_authorization_scope_scope,
-                        one.bw_authorization_scope_granted_at,
-                        one.bw_authorization_scope_via,
-                        one.bw_authorization_scope_withdrawn_at,
-                        one.bw_authorization_scope_withdrawn_by,
-                    )
-                    for one in of_one
-                    if one.bw_authorization_scope_scope is not None
-                ),
-            )
+    own = len(t.authorization.c)
+    return [
+        Authorization(
+            key,
+            subject,
+            client,
+            resource,
+            created_at,
+            tuple(ConsentedScope(*row[own:]) for row in of_one if row[own] is not None),
         )
-    return made
+        for (key, subject, client, resource, created_at), of_one in groupby(rows, key=lambda row: row[:own])
+    ]
 
 
 def _authorization(db: Connection, id: str) -> Authorization | None:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from bailiwick.authority.records import Code, Event, Revoked
 from bailiwick.authority.store import Redeemed
-from bailiwick.scopes import ScopeSet
 from bailiwick.storage import tables as t
 
 from .feed import tell, told
 from .journal import write_down
 from .revocations import end, replayed
-from .rows import load_one
+from .rows import columns, load_one, values
 from .transactions import Transactions
 
 __all__ = ["Codes"]
+
+_ADD = insert(t.code)
+_CODE = select(*columns(t.code, Code)).where(t.code.c.digest == bindparam("digest"))
+# Of all who present a code, one finds it unspent.
+_SPEND = (
+    update(t.code)
+    .where(
+        t.code.c.digest == bindparam("presented"),
+        t.code.c.spent_at.is_(None),
+        t.code.c.expires_at > bindparam("now"),
+    )
+    .values(spent_at=bindparam("now"))
+)
 
 
 class Codes(Transactions):
@@ -26,23 +37,7 @@ class Codes(Transactions):
 
     async def add_code(self, code: Code) -> None:
         """See `Store.add_code`."""
-        statement = insert(t.code).values(
-            digest=code.digest,
-            authorization=code.authorization,
-            subject=code.subject,
-            client=code.client,
-            resource=code.resource,
-            redirect=code.redirect,
-            redirect_given=code.redirect_given,
-            challenge=code.challenge,
-            scopes=str(code.scopes),
-            authenticated_at=code.authenticated_at,
-            issued_at=code.issued_at,
-            expires_at=code.expires_at,
-            family=code.family,
-            spent_at=code.spent_at,
-        )
-        await self._write(lambda db: db.execute(statement))
+        await self._write(lambda db: db.execute(_ADD, values(code)))
 
     async def redeem_code(
         self, digest: str, now: float, *, feed_until: float, event: Event
@@ -50,12 +45,8 @@ class Codes(Transactions):
         """See `Store.redeem_code`."""
 
         def work(db: Connection) -> tuple[Redeemed, Code | None]:
-            first = db.execute(
-                update(t.code)
-                .where(t.code.c.digest == digest, t.code.c.spent_at.is_(None), t.code.c.expires_at > now)
-                .values(spent_at=now)
-            ).rowcount
-            code = load_one(db, t.code, t.code.c.digest == digest, _code)
+            first = db.execute(_SPEND, {"presented": digest, "now": now}).rowcount
+            code = load_one(db, _CODE, Code, {"digest": digest})
             if first:
                 return Redeemed.FIRST_TIME, code
             if code is None or code.spent_at is None:
@@ -71,22 +62,3 @@ class Codes(Transactions):
             return Redeemed.AGAIN, code
 
         return await self._write(work)
-
-
-def _code(row: Row[Any]) -> Code:
-    return Code(
-        digest=row.digest,
-        authorization=row.authorization,
-        subject=row.subject,
-        client=row.client,
-        resource=row.resource,
-        redirect=row.redirect,
-        redirect_given=row.redirect_given,
-        challenge=row.challenge,
-        scopes=ScopeSet.parse(row.scopes),
-        authenticated_at=row.authenticated_at,
-        issued_at=row.issued_at,
-        expires_at=row.expires_at,
-        family=row.family,
-        spent_at=row.spent_at,
-    )

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from bailiwick.authority.records import Event, Family, RefreshToken, Revoked
 from bailiwick.authority.store import Basis, Rotated, Rotation
-from bailiwick.scopes import ScopeSet
 from bailiwick.storage import tables as t
 
 from .feed import holds, told
 from .journal import write_down
 from .revocations import end, replayed
-from .rows import concerning, load_one
+from .rows import columns, concerning, load_all, load_one, values
 from .transactions import Transactions
 
 __all__ = ["Families"]
 
 
+_FAMILIES = select(*columns(t.family, Family)).order_by(t.family.c.created_at, t.family.c.id)
 _TOKEN = (
-    select(t.refresh_token, t.family)
+    select(*columns(t.refresh_token, RefreshToken), *columns(t.family, Family))
     .join_from(t.refresh_token, t.family, t.family.c.id == t.refresh_token.c.family)
     .where(t.refresh_token.c.digest == bindparam("digest"))
-    .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
 )
 # The one conditional UPDATE: of all who present a token, one finds it unspent.
 _SPEND = (
@@ -62,23 +60,8 @@ class Families(Transactions):
         def work(db: Connection) -> bool:
             if not holds(db, basis) or told(db, Revoked.FAMILY, family.id):
                 return False
-            db.execute(
-                _ADD_FAMILY,
-                {
-                    "id": family.id,
-                    "authorization": family.authorization,
-                    "subject": family.subject,
-                    "client": family.client,
-                    "resource": family.resource,
-                    "scopes": str(family.scopes),
-                    "authenticated_at": family.authenticated_at,
-                    "created_at": family.created_at,
-                    "expires_at": family.expires_at,
-                    "revoked_at": family.revoked_at,
-                    "reason": family.reason,
-                },
-            )
-            _insert_token(db, first)
+            db.execute(_ADD_FAMILY, values(family))
+            db.execute(_ADD_TOKEN, values(first))
             write_down(db, replace(event, object=family.id))
             return True
 
@@ -86,16 +69,12 @@ class Families(Transactions):
 
     async def family(self, id: str) -> Family | None:
         """See `Store.family`."""
-        return await self._read(lambda db: load_one(db, t.family, t.family.c.id == id, _family))
+        return await self._read(lambda db: load_one(db, _FAMILIES.where(t.family.c.id == id), Family))
 
     async def families(self, *, subject: str | None = None, client: str | None = None) -> Sequence[Family]:
         """See `Store.families`."""
-        statement = (
-            select(t.family)
-            .where(concerning(t.family, subject, client), t.family.c.revoked_at.is_(None))
-            .order_by(t.family.c.created_at, t.family.c.id)
-        )
-        return await self._scan(lambda db: [_family(row) for row in db.execute(statement)])
+        statement = _FAMILIES.where(concerning(t.family, subject, client), t.family.c.revoked_at.is_(None))
+        return await self._scan(lambda db: load_all(db, statement, Family))
 
     async def refresh_token(self, digest: str) -> tuple[RefreshToken, Family] | None:
         """See `Store.refresh_token`."""
@@ -109,12 +88,10 @@ class Families(Transactions):
             still = holds(db, basis)
             spent = db.execute(_SPEND, given).first() if still else None
             if spent is not None:
-                _insert_token(
-                    db,
-                    RefreshToken(
-                        rotation.successor, spent.family, spent.generation + 1, rotation.now, rotation.expires_at
-                    ),
+                successor = RefreshToken(
+                    rotation.successor, spent.family, spent.generation + 1, rotation.now, rotation.expires_at
                 )
+                db.execute(_ADD_TOKEN, values(successor))
                 write_down(db, replace(event, what=f"refresh.{Rotated.FIRST_TIME.value}", object=spent.family))
                 return Rotated.FIRST_TIME
             found = _load_token(db, rotation.digest)
@@ -130,20 +107,6 @@ class Families(Transactions):
             return outcome
 
         return await self._write(work)
-
-
-def _insert_token(db: Connection, token: RefreshToken) -> None:
-    db.execute(
-        _ADD_TOKEN,
-        {
-            "digest": token.digest,
-            "family": token.family,
-            "generation": token.generation,
-            "issued_at": token.issued_at,
-            "expires_at": token.expires_at,
-            "spent_at": token.spent_at,
-        },
-    )
 
 
 def _could_be_spent(token: RefreshToken, family: Family, rotation: Rotation) -> bool:
@@ -168,45 +131,9 @@ def _judge(db: Connection, token: RefreshToken, family: Family, rotation: Rotati
     return Rotated.RETRIED if within and unused else Rotated.REPLAYED
 
 
-def _family(row: Row[Any]) -> Family:
-    return Family(
-        id=row.id,
-        authorization=row.authorization,
-        subject=row.subject,
-        client=row.client,
-        resource=row.resource,
-        scopes=ScopeSet.parse(row.scopes),
-        authenticated_at=row.authenticated_at,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        revoked_at=row.revoked_at,
-        reason=row.reason,
-    )
-
-
 def _load_token(db: Connection, digest: str) -> tuple[RefreshToken, Family] | None:
     row = db.execute(_TOKEN, {"digest": digest}).first()
     if row is None:
         return None
-    token = RefreshToken(
-        row.bw_refresh_token_digest,
-        row.bw_refresh_token_family,
-        row.bw_refresh_token_generation,
-        row.bw_refresh_token_issued_at,
-        row.bw_refresh_token_expires_at,
-        row.bw_refresh_token_spent_at,
-    )
-    family = Family(
-        id=row.bw_family_id,
-        authorization=row.bw_family_authorization,
-        subject=row.bw_family_subject,
-        client=row.bw_family_client,
-        resource=row.bw_family_resource,
-        scopes=ScopeSet.parse(row.bw_family_scopes),
-        authenticated_at=row.bw_family_authenticated_at,
-        created_at=row.bw_family_created_at,
-        expires_at=row.bw_family_expires_at,
-        revoked_at=row.bw_family_revoked_at,
-        reason=row.bw_family_reason,
-    )
-    return token, family
+    own = len(t.refresh_token.c)
+    return RefreshToken(*row[:own]), Family(*row[own:])

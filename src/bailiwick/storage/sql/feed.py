@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select
 
 from bailiwick.authority.records import Revocation, Revoked
 from bailiwick.authority.store import Basis
 from bailiwick.storage import tables as t
 
 from .dialect import alone
+from .rows import columns, load_all, values
 from .transactions import Transactions
 
 __all__ = ["LAST_LINE", "Feed", "holds", "tell", "told"]
 
 
-_REVOKED = (
-    select(t.revocation)
-    .where(t.revocation.c.key.in_(bindparam("keys", expanding=True)), t.revocation.c.until > bindparam("now"))
-    .order_by(t.revocation.c.number)
+_LINES = select(*columns(t.revocation, Revocation)).order_by(t.revocation.c.number)
+_REVOKED = _LINES.where(
+    t.revocation.c.key.in_(bindparam("keys", expanding=True)), t.revocation.c.until > bindparam("now")
 )
 LAST_LINE = select(func.coalesce(func.max(t.revocation.c.number), 0))
+_TOLD = select(t.revocation.c.number).where(
+    t.revocation.c.kind == bindparam("kind"), t.revocation.c.key == bindparam("key")
+)
 # Whether something was revoked between the reading and the writing; by the key's index.
 _OVERTAKEN = (
     select(t.revocation.c.number)
@@ -34,7 +36,7 @@ _OVERTAKEN = (
             ),
             and_(
                 t.revocation.c.key == bindparam("subject"),
-                t.revocation.c.kind == Revoked.SUBJECT.value,
+                t.revocation.c.kind == Revoked.SUBJECT,
                 t.revocation.c.at > bindparam("proved_at"),
             ),
         )
@@ -48,17 +50,13 @@ class Feed(Transactions):
 
     async def revocations(self, *, after: int = 0, now: float) -> Sequence[Revocation]:
         """See `Store.revocations`."""
-        statement = (
-            select(t.revocation)
-            .where(t.revocation.c.number > after, t.revocation.c.until > now)
-            .order_by(t.revocation.c.number)
-        )
-        return await self._scan(lambda db: [_revocation(row) for row in db.execute(statement)])
+        statement = _LINES.where(t.revocation.c.number > after, t.revocation.c.until > now)
+        return await self._scan(lambda db: load_all(db, statement, Revocation))
 
     async def revoked(self, keys: Sequence[str], now: float) -> Sequence[Revocation]:
         """See `Store.revoked`."""
         given = {"keys": list(keys), "now": now}
-        return await self._read(lambda db: [_revocation(row) for row in db.execute(_REVOKED, given)])
+        return await self._read(lambda db: load_all(db, _REVOKED, Revocation, given))
 
     async def last_revocation(self) -> int:
         """See `Store.last_revocation`."""
@@ -78,26 +76,13 @@ def holds(db: Connection, basis: Basis | None) -> bool:
 
 def told(db: Connection, kind: Revoked, key: str) -> bool:
     """Whether the feed has a line about this already."""
-    about = select(t.revocation.c.number).where(t.revocation.c.kind == kind.value, t.revocation.c.key == key)
-    return db.execute(about).first() is not None
+    return db.execute(_TOLD, {"kind": kind, "key": key}).first() is not None
 
 
 def tell(db: Connection, revocation: Revocation) -> None:
     """Add a line to the feed."""
     # So that numbers are given in the order in which their transactions are committed.
     alone(db, "feed")
-    db.execute(
-        insert(t.revocation).values(
-            kind=revocation.kind.value,
-            key=revocation.key,
-            at=revocation.at,
-            until=revocation.until,
-            scope=revocation.scope,
-            by=revocation.by,
-            reason=revocation.reason,
-        )
-    )
-
-
-def _revocation(row: Row[Any]) -> Revocation:
-    return Revocation(Revoked(row.kind), row.key, row.at, row.until, row.scope, row.by, row.reason, row.number)
+    line = values(revocation)
+    del line["number"]
+    db.execute(insert(t.revocation), line)

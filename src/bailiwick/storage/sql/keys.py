@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, select
 
-from bailiwick.authority.records import Event, KeyState, StoredKey
+from bailiwick.authority.records import Event, StoredKey
 from bailiwick.storage import tables as t
 
 from .dialect import alone, insert_new, upsert
 from .journal import write_down
+from .rows import columns, load_all, values
 from .transactions import Transactions
 
 __all__ = ["Keys"]
@@ -55,24 +56,12 @@ class Keys(Transactions):
 
 
 def _put_key(db: Connection, key: StoredKey) -> None:
-    values = {
-        "alg": key.alg,
-        "private": key.private,
-        "created_at": key.created_at,
-        "state": key.state.value,
-        "changed_at": key.changed_at,
-        "sealed_with": key.sealed_with,
-    }
+    given = values(key)
     db.execute(
-        upsert(db, t.signing_key)
-        .values(kid=key.kid, **values)
-        .on_conflict_do_update(index_elements=[t.signing_key.c.kid], set_=values)
+        upsert(db, t.signing_key).values(given).on_conflict_do_update(index_elements=[t.signing_key.c.kid], set_=given)
     )
 
 
 def _load_keys(db: Connection) -> list[StoredKey]:
-    statement = select(t.signing_key).order_by(t.signing_key.c.created_at, t.signing_key.c.kid)
-    return [
-        StoredKey(row.kid, row.alg, row.private, row.created_at, KeyState(row.state), row.changed_at, row.sealed_with)
-        for row in db.execute(statement)
-    ]
+    statement = select(*columns(t.signing_key, StoredKey)).order_by(t.signing_key.c.created_at, t.signing_key.c.kid)
+    return load_all(db, statement, StoredKey)

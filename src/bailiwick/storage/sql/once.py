@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from sqlalchemy import Connection, Row, and_, delete, insert
+from sqlalchemy import Connection, delete, insert, select
 
 from bailiwick.authority.records import PushedRequest
 from bailiwick.authority.store import Claimed
 from bailiwick.storage import tables as t
 
 from .dialect import upsert
-from .rows import load_one
+from .rows import columns, load_one, values
 from .transactions import Transactions
 
 __all__ = ["Once"]
@@ -23,18 +20,13 @@ class Once(Transactions):
 
     async def push_request(self, request: PushedRequest) -> None:
         """See `Store.push_request`."""
-        statement = insert(t.pushed_request).values(
-            digest=request.digest,
-            client=request.client,
-            parameters=json.dumps(request.parameters),
-            expires_at=request.expires_at,
-        )
-        await self._write(lambda db: db.execute(statement))
+        await self._write(lambda db: db.execute(insert(t.pushed_request), values(request)))
 
     async def pushed_request(self, digest: str, now: float) -> PushedRequest | None:
         """See `Store.pushed_request`."""
-        which = and_(t.pushed_request.c.digest == digest, t.pushed_request.c.expires_at > now)
-        return await self._read(lambda db: load_one(db, t.pushed_request, which, _pushed_request))
+        c = t.pushed_request.c
+        statement = select(*columns(t.pushed_request, PushedRequest)).where(c.digest == digest, c.expires_at > now)
+        return await self._read(lambda db: load_one(db, statement, PushedRequest))
 
     async def spend_pushed_request(self, digest: str) -> bool:
         """See `Store.spend_pushed_request`."""
@@ -52,8 +44,3 @@ class Once(Transactions):
             return Claimed.FIRST_TIME if db.execute(statement).rowcount else Claimed.AGAIN
 
         return await self._write(work)
-
-
-def _pushed_request(row: Row[Any]) -> PushedRequest:
-    parameters = tuple((name, value) for name, value in json.loads(row.parameters))
-    return PushedRequest(row.digest, row.client, parameters, row.expires_at)

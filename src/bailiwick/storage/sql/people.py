@@ -13,9 +13,10 @@ from bailiwick.scopes import ScopeSet
 from bailiwick.storage import tables as t
 
 from .journal import write_down
+from .rows import columns, load_all, values
 from .transactions import Transactions
 
-__all__ = ["People", "account_values", "role_values"]
+__all__ = ["People", "account_values"]
 
 
 _ACCOUNT = (
@@ -50,10 +51,8 @@ class People(Transactions):
 
     async def roles(self) -> Sequence[RoleRecord]:
         """See `Store.roles`."""
-        statement = select(t.role).order_by(t.role.c.name)
-        return await self._read(
-            lambda db: [RoleRecord(row.name, ScopeSet.parse(row.scopes), row.version) for row in db.execute(statement)]
-        )
+        statement = select(*columns(t.role, RoleRecord)).order_by(t.role.c.name)
+        return await self._read(lambda db: load_all(db, statement, RoleRecord))
 
     async def standing(self, account: str) -> Standing | None:
         """See `Store.standing`."""
@@ -63,7 +62,7 @@ class People(Transactions):
             if not rows:
                 return None
             found = _account(rows)
-            of_roles = [scope for row in rows if row.role is not None for scope in ScopeSet.parse(row.role_scopes)]
+            of_roles = [scope for row in rows if row.role is not None for scope in row.role_scopes]
             return Standing(found, ScopeSet([*of_roles, *found.grants]))
 
         return await self._read(work)
@@ -94,21 +93,9 @@ class People(Transactions):
 
 def account_values(record: Account) -> dict[str, Any]:
     """A person as a row, without their roles."""
-    return {
-        "id": record.id,
-        "name": record.name,
-        "name_key": name_key(record.name),
-        "password": record.password,
-        "scopes": str(record.grants),
-        "created_at": record.created_at,
-        "disabled_at": record.disabled_at,
-        "version": record.version,
-    }
-
-
-def role_values(record: RoleRecord) -> dict[str, Any]:
-    """A role as a row."""
-    return {"name": record.name, "scopes": str(record.scopes), "version": record.version}
+    given = values(record)
+    del given["roles"]
+    return given | {"name_key": name_key(record.name)}
 
 
 def _account(rows: Sequence[Row[Any]]) -> Account:
@@ -120,7 +107,7 @@ def _account(rows: Sequence[Row[Any]]) -> Account:
         created_at=row.created_at,
         password=row.password,
         roles=frozenset(one.role for one in rows if one.role is not None),
-        grants=ScopeSet.parse(row.scopes),
+        grants=row.scopes,
         disabled_at=row.disabled_at,
         version=row.version,
     )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from bailiwick.authority.records import Account, Event, Session
 from bailiwick.storage import tables as t
 
 from .journal import write_down
-from .rows import load_one
+from .rows import columns, load_one, values
 from .transactions import Transactions
 
 __all__ = ["Sessions"]
+
+_SESSION = select(*columns(t.session, Session)).where(
+    t.session.c.digest == bindparam("digest"),
+    t.session.c.idle_until > bindparam("now"),
+    t.session.c.expires_at > bindparam("now"),
+)
 
 
 class Sessions(Transactions):
@@ -31,15 +35,7 @@ class Sessions(Transactions):
             if db.execute(select(c.id).where(same).with_for_update()).first() is None:
                 return False
             db.execute(delete(t.session).where(t.session.c.digest == (instead_of or "")))
-            db.execute(
-                insert(t.session).values(
-                    digest=session.digest,
-                    subject=session.subject,
-                    authenticated_at=session.authenticated_at,
-                    idle_until=session.idle_until,
-                    expires_at=session.expires_at,
-                )
-            )
+            db.execute(insert(t.session), values(session))
             write_down(db, event)
             return True
 
@@ -47,9 +43,7 @@ class Sessions(Transactions):
 
     async def session(self, digest: str, now: float) -> Session | None:
         """See `Store.session`."""
-        c = t.session.c
-        which = and_(c.digest == digest, c.idle_until > now, c.expires_at > now)
-        return await self._read(lambda db: load_one(db, t.session, which, _session))
+        return await self._read(lambda db: load_one(db, _SESSION, Session, {"digest": digest, "now": now}))
 
     async def prolong_session(self, digest: str, idle_until: float) -> bool:
         """See `Store.prolong_session`."""
@@ -66,7 +60,3 @@ class Sessions(Transactions):
             return True
 
         return await self._write(work)
-
-
-def _session(row: Row[Any]) -> Session:
-    return Session(row.digest, row.subject, row.authenticated_at, row.idle_until, row.expires_at)

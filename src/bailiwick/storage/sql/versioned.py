@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Table, Text, delete, insert, literal, select,
 from bailiwick.authority.records import Account, Client, Event, Revocation, RoleRecord
 from bailiwick.storage import tables as t
 
-from .clients import client_values
 from .dialect import insert_new
 from .journal import write_down
-from .people import account_values, role_values
+from .people import account_values
 from .revocations import end
+from .rows import values
 from .transactions import Transactions
 
 __all__ = ["Versioned"]
@@ -26,8 +26,8 @@ class Versioned(Transactions):
         """See `Store.add`."""
 
         def work(db: Connection) -> bool:
-            table, values = _values(record)
-            if not db.execute(insert_new(db, table).values(values)).rowcount:
+            table, row = _values(record)
+            if not db.execute(insert_new(db, table), row).rowcount:
                 return False
             if isinstance(record, Account):
                 _give_roles(db, record)
@@ -55,22 +55,22 @@ class Versioned(Transactions):
 def _values(record: Client | Account | RoleRecord) -> tuple[Table, dict[str, Any]]:
     match record:
         case Client():
-            return t.client, client_values(record)
+            return t.client, values(record)
         case Account():
             return t.account, account_values(record)
         case RoleRecord():
-            return t.role, role_values(record)
+            return t.role, values(record)
 
 
 def _put(db: Connection, record: Client | Account | RoleRecord) -> bool:
-    table, values = _values(record)
+    table, row = _values(record)
     key = next(iter(table.primary_key))
     if isinstance(record, Account):
-        other = select(t.account.c.id).where(t.account.c.name_key == values["name_key"], t.account.c.id != record.id)
+        other = select(t.account.c.id).where(t.account.c.name_key == row["name_key"], t.account.c.id != record.id)
         if db.execute(other).first() is not None:
             return False
-    statement = update(table).where(key == values[key.name], table.c.version == record.version)
-    if not db.execute(statement.values(values | {"version": record.version + 1})).rowcount:
+    statement = update(table).where(key == row[key.key], table.c.version == record.version)
+    if not db.execute(statement.values(row | {"version": record.version + 1})).rowcount:
         return False
     if isinstance(record, Account):
         db.execute(delete(t.account_role).where(t.account_role.c.account == record.id))
