@@ -1,5 +1,6 @@
 """Clients that describe themselves: which addresses are fetched, what is believed, and what such a client may get."""
 
+import asyncio
 import json
 import secrets
 from dataclasses import dataclass, replace
@@ -8,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bailiwick.authority import Authority, MetadataDocuments, Settings
+from bailiwick.authority import Authority, MetadataDocuments, PushingRequest, Settings, TokenRequest
 from bailiwick.authority.authorize import NeedsConsent, ShowError
 from bailiwick.authority.consent import must_always_ask
 from bailiwick.authority.documents import why_no_document
+from bailiwick.authority.par import Pushed
 from bailiwick.authority.records import Client, ClientAuth, Event, Origin, Resource
 from bailiwick.authority.request import ASSERTION_TYPE
 from bailiwick.errors import ConfigurationError, Refused
@@ -490,6 +492,30 @@ async def test_strangers_who_ask_for_nothing_do_not_keep_out_a_client_that_peopl
         await world.authorize(pairs=world.query(f"https://nobody{n}.example.com/c"))
     world.now += 301
     assert "code" in dict((await world.authorize(ID)).params)
+
+
+async def test_strangers_who_push_and_sign_without_end_do_not_fill_the_store(world):
+    world.signs(OLD)
+
+    async def push(n, **more):
+        key = SigningKey.generate("ES256")
+        url = f"https://app{n}.example.com/c"
+        world.web.put(url, token_endpoint_auth_method="private_key_jwt", jwks=Keyring.from_keys(key).public_jwks())
+        proof = world.assertion(key, iss=url, sub=url)
+        pairs = [*world.query(url, redirect_uri=BACK), *proof.items()]
+        request = PushingRequest.read(pairs, origin=Origin("203.0.113.66"))
+        return await world.authority.pushed.answer(request, now=world.now)
+
+    outcomes = [await asyncio.gather(push(n), return_exceptions=True) for n in range(130)]
+    assert sum(isinstance(one, Pushed) for [one] in outcomes) == 100
+    assert {one.id for [one] in outcomes[100:]} == {"BW416"}
+    # Whoever was let in is no stranger, wherever they are.
+    tokens = await world.tokens()
+    request = TokenRequest.read(
+        ({"grant_type": "refresh_token", "refresh_token": tokens.refresh_token} | world.assertion()).items(),
+        origin=Origin("203.0.113.66"),
+    )
+    assert await world.authority.token.answer(request, now=world.now)
 
 
 async def test_fetches_that_lead_to_nothing_are_counted(world):

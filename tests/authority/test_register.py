@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bailiwick.authority import Registration, RegistrationRequest, Settings
+from bailiwick.authority.attempts import FREE
 from bailiwick.authority.authorize import NeedsConsent, ShowError
 from bailiwick.authority.records import Origin, Resource
 from bailiwick.errors import ConfigurationError, Refused
@@ -354,6 +355,16 @@ async def test_when_the_quota_is_full_what_nobody_used_for_an_hour_makes_room(ma
     assert (line.actor, line.detail.split()[0]) == ("authority", "1")
     # The store is not swept for each who is refused.
     assert await desk.refused(desk.register()) == "temporarily_unavailable"
+
+
+async def test_a_client_that_changes_itself_without_end_does_not_fill_the_journal(desk):
+    made = await desk.register(PUBLIC)
+    for number in range(FREE):
+        assert (await desk.change(made, client_name=f"New {number}")).client.name == f"New {number}"
+    assert await desk.refused(desk.change(made, client_name="Newest")) == "slow_down"
+    assert len(await desk.flows.lines("client.changed")) == FREE
+    desk.flows.now += 31
+    assert (await desk.change(made, client_name="Newest")).client.name == "Newest"
 
 
 async def test_the_quotas_answer_says_what_to_do(make_flows):

@@ -2,7 +2,9 @@
 
 import asyncio
 import datetime as dt
+import socket
 import ssl
+import threading
 
 import pytest
 from cryptography import x509
@@ -347,3 +349,25 @@ def test_a_visit_that_ended_with_its_event_loop_is_nobodys_answer_in_the_next_on
     with pytest.raises(TimeoutError):
         asyncio.run(impatient())
     assert "public" in asyncio.run(refused(fetcher, "https://app.example.com/c"))
+
+
+async def test_names_that_take_for_ever_hold_up_nothing_else_of_the_process(monkeypatch):
+    over = threading.Event()
+    asked = socket.getaddrinfo
+
+    def slow(host, *args, **more):
+        if host.endswith(".example.com"):
+            over.wait(30)
+        return asked(host, *args, **more) if not host.endswith(".example.com") else []
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    fetcher = MetadataFetcher(timeout=0.2)
+    try:
+        work = [refused(fetcher, f"https://n{number}.example.com/c") for number in range(64)]
+        assert {"longer" in detail for detail in await asyncio.gather(*work)} == {True}
+        # The sixteen still wait, in threads of their own.
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(lambda: "done") == "done"
+            assert await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 80)
+    finally:
+        over.set()

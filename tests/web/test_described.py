@@ -142,3 +142,13 @@ async def test_whoever_pushes_a_request_first_is_asked_for_all_the_same(site):
     page = await visitor.get((await visitor.log_in(await visitor.get(login.headers["location"]))).headers["location"])
     assert heading(page) == "app.example asks for access"
     assert VERIFIER not in page.text
+
+
+async def test_whoever_asks_for_too_many_that_are_none_is_told_how_long_to_wait(site):
+    visitor = site.visitor("203.0.113.66")
+    pages = [await visitor.authorize(client_id=f"https://nowhere{n}.example/c") for n in range(11)]
+    assert [page.status_code for page in pages] == [400] * 10 + [429]
+    assert int(pages[-1].headers["retry-after"]) > 0
+    assert "Try again in" in said(pages[-1])
+    assert len(site.looked) == 10
+    assert (await site.visitor("192.0.2.1").authorize(client_id=ID)).status_code == 303

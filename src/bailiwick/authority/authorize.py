@@ -188,6 +188,7 @@ class ShowError:
         id: the stable id.
         detail: for the log.
         status: HTTP status.
+        retry_after: seconds until another try makes sense, where that is known.
     """
 
     code: str
@@ -195,6 +196,7 @@ class ShowError:
     id: str
     detail: str
     status: int = 400
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -574,7 +576,7 @@ class AuthorizationEndpoint:
 
 
 def _shown(why: Refused) -> ShowError:
-    return ShowError(why.code, why.description, why.id, why.detail, why.status)
+    return ShowError(why.code, why.description, why.id, why.detail, why.status, why.retry_after)
 
 
 def _would_ask(code: str) -> Refused:

@@ -207,6 +207,8 @@ class ClientDocuments:
         policy = self._policy
         if policy is None:
             return None
+        if kept is None:
+            await self._count_stranger(origin, now)
         # A public one that signs all of a sudden has something new in its document, or is somebody else.
         if kept is not None and kept.auth is not ClientAuth.PRIVATE_KEY_JWT and presented.assertion is None:
             return self._within(kept, policy)
@@ -241,6 +243,17 @@ class ClientDocuments:
             if changed := [name for name in _SAID if getattr(said, name) != getattr(kept, name)]:
                 # If somebody else was faster, theirs stands: an operator's word, or the same document.
                 await self._store.change(said, _event("client.changed", client, ", ".join(changed), origin, now))
+
+    async def _count_stranger(self, origin: Origin, now: float) -> None:
+        """Bound what clients that nobody let do anything yet can leave in the store: what they push, what they sign.
+
+        Anybody can be any number of those, and right each time. Such a client does this once: then a person lets it in.
+        """
+        if not origin.address:
+            return
+        names = [f"stranger@{network_of(origin.address)}"]
+        await self._attempts.check(names, now, free=FREE_TOGETHER)
+        await self._attempts.failed(names, now)
 
     async def _kept(self, id: str) -> Client | None:
         return None if "\0" in id or len(id) > MAX_CLIENT_ID else await self._store.client(id)
@@ -287,7 +300,7 @@ class ClientDocuments:
             # the same office, would keep out a client that people use.
             here, wide = [], [f"document={id}"]
         else:
-            here = [f"document:{network_of(origin.address)}"] if origin.address else []
+            here = [f"document@{network_of(origin.address)}"] if origin.address else []
             wide = [f"document:{urlsplit(id).netloc}"]
         await self._attempts.check(here, now)
         await self._attempts.check(wide, now, free=FREE_TOGETHER)

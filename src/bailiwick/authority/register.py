@@ -272,7 +272,7 @@ class RegistrationEndpoint:
         not come back this way. How it proves itself stays as it is.
 
         Raises:
-            Refused: as `answer` and `look`.
+            Refused: as `answer` and `look`; slow_down (BW416): too many changes.
         """
         policy = self._policy()
         was = await self._own(client, request.bearer)
@@ -286,6 +286,10 @@ class RegistrationEndpoint:
         told = read_told(self._catalog, request.metadata, policy, was.ceiling)
         if told.auth is not was.auth:
             raise _unfit("The authentication method cannot be changed; register anew.")
+        # Each leaves a line in the journal for good, and whoever may register may do this as well.
+        names = [f"register={was.id}"]
+        await self._attempts.check(names, now)
+        await self._attempts.failed(names, now)
         changed = told.onto(was)
         if not await self._store.change(changed, _event("client.changed", changed, request.origin, now)):
             raise Refused("invalid_request", "The registration was changed meanwhile; look again.", id="BW400")

@@ -14,7 +14,9 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -31,6 +33,9 @@ TIMEOUT: Final = 5.0
 # Fetches at the same time; those beyond wait for their turn within their own time. So many that a stranger with slow
 # servers, of whose fetches ten can be under way, leaves places to others.
 TOGETHER: Final = 64
+# Names that are resolved at the same time, in threads of their own. The system's resolver waits as long as it likes for
+# a stranger's dead name server, and nobody can stop it: it must not do so in threads that the rest of the process needs.
+RESOLVED_TOGETHER: Final = 16
 
 # Networks in whose addresses an IPv4 address is hidden, which a gateway on the way may take out again: 6to4 (RFC 3056),
 # Teredo (RFC 4380), NAT64 (RFC 6052 and 8215), IPv4-compatible and -mapped (RFC 4291).
@@ -40,6 +45,8 @@ _TUNNELS: Final = tuple(
 )
 _JSON: Final = re.compile(r"application/(?:[a-z0-9!#$&^_.-]+\+)?json", re.IGNORECASE)
 _AGE: Final = re.compile(r"max-age\s*=\s*\"?([0-9]{1,9})\"?", re.IGNORECASE)
+
+_RESOLVING: Final = ThreadPoolExecutor(RESOLVED_TOGETHER, thread_name_prefix="bailiwick-names")
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -81,7 +88,8 @@ def _is_loopback(address: str) -> bool:
 
 async def resolve(host: str, port: int) -> list[str]:
     """Every address of a name, as the system knows them."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_RESOLVING, ask)
     return [str(address[0]) for *_, address in found]
 
 

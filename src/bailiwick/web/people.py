@@ -127,7 +127,12 @@ class People:
                 response = self._pages.error(
                     request,
                     Refused(
-                        outcome.code, outcome.description, status=outcome.status, detail=outcome.detail, id=outcome.id
+                        outcome.code,
+                        outcome.description,
+                        status=outcome.status,
+                        detail=outcome.detail,
+                        id=outcome.id,
+                        retry_after=outcome.retry_after,
                     ),
                 )
             case Redirect():
