@@ -138,14 +138,29 @@ def test_a_list_of_routes_that_is_replaced_is_read_again(app, guard, issuer):
         assert client.get("/late", headers=issuer.bearer("admin:*")).status_code == 403
 
 
+def test_a_route_exchanged_for_its_equal_is_gated_too(guard, issuer):
+    def found():
+        return 1
+
+    app = FastAPI()
+    app.get("/x")(found)
+    guard.protect(app, default=guard.requires("items"))
+
+    with TestClient(app) as client:
+        assert client.get("/x").status_code == 401
+        app.router.routes[-1] = APIRoute("/x", found, methods=["GET"])
+        assert client.get("/x").status_code == 401
+        assert client.get("/x", headers=issuer.bearer("items")).status_code == 200
+
+
 @pytest.mark.parametrize("kind", [Starlette, Router, FastAPI, APIRouter])
 def test_a_late_route_of_a_mounted_application_is_closed(app, guard, issuer, kind):
     inner = kind()
     app.mount("/in", inner)
-    routes = inner.router.routes if hasattr(inner, "router") else inner.routes
 
     with TestClient(app) as client:
         assert client.get("/in/late").status_code == 404
+        routes = inner.router.routes if hasattr(inner, "router") else inner.routes
         routes.append(Route("/other", said))
         routes[-1] = Route("/late", said)
 

@@ -45,7 +45,6 @@ def test_what_opens_a_base_class_opens_none_that_is_derived_from_it(guard):
 @pytest.mark.parametrize("where", ["app", "mount", "host", "router"])
 def test_a_late_route_is_closed_wherever_it_is_added_and_the_others_go_on(guard, issuer, where, caplog):
     inner = Router(routes=[Route("/old", said)]) if where == "router" else Starlette(routes=[Route("/old", said)])
-    routes = inner.routes if where == "router" else inner.router.routes
     app = {
         "app": lambda: inner,
         "mount": lambda: Starlette(routes=[Mount("/in", inner)]),
@@ -57,7 +56,7 @@ def test_a_late_route_is_closed_wherever_it_is_added_and_the_others_go_on(guard,
 
     with TestClient(app) as client:
         assert client.get(f"{prefix}/old", headers=issuer.bearer("items")).status_code == 200
-        routes.append(Route("/late", said))
+        (inner if where == "router" else inner.router).routes.append(Route("/late", said))
 
         for _ in range(3):
             assert client.get(f"{prefix}/late").status_code == 403
@@ -65,6 +64,64 @@ def test_a_late_route_is_closed_wherever_it_is_added_and_the_others_go_on(guard,
             assert client.get(f"{prefix}/old", headers=issuer.bearer("items")).status_code == 200
             assert client.get(f"{prefix}/old").status_code == 401
     assert "/late" in caplog.text
+
+
+def test_a_route_exchanged_for_its_equal_is_gated_too(guard, issuer):
+    app = Starlette(routes=[Route("/x", said)])
+    guard.protect(app, default=guard.requires("items"))
+
+    with TestClient(app) as client:
+        assert client.get("/x").status_code == 401
+        app.router.routes[0] = Route("/x", said)
+        assert client.get("/x").status_code == 401
+        assert client.get("/x", headers=issuer.bearer("items")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda routes, route: routes.append(route),
+        lambda routes, route: routes.extend([route]),
+        lambda routes, route: routes.insert(0, route),
+        lambda routes, route: routes.__setitem__(slice(0, 1), [route]),
+        lambda routes, route: routes.__iadd__([route]),
+        lambda routes, route: (routes.clear(), routes.append(route)),
+    ],
+    ids=["append", "extend", "insert", "slice", "+=", "clear"],
+)
+def test_a_route_is_seen_however_it_comes_into_the_list(guard, issuer, change):
+    app = Starlette(routes=[Route("/old", said)])
+    guard.protect(app, default=guard.requires("items"))
+
+    with TestClient(app) as client:
+        assert client.get("/late").status_code == 404
+        change(app.routes, Route("/late", said))
+        assert client.get("/late").status_code == 401
+        assert client.get("/late", headers=issuer.bearer("items")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda routes: routes.reverse(),
+        lambda routes: routes.sort(key=lambda route: route.path, reverse=True),
+        lambda routes: routes.pop(0),
+        lambda routes: routes.remove(routes[0]),
+        lambda routes: routes.__delitem__(0),
+        lambda routes: routes.__imul__(2),
+    ],
+    ids=["reverse", "sort", "pop", "remove", "del", "*="],
+)
+def test_the_plan_follows_the_list_of_routes(guard, change):
+    app = Starlette(routes=[Route("/a", said), Route("/b", said)])
+    guard.protect(app, default=guard.requires("items"))
+    before = [route.path for route in guard.plan(app)]
+
+    change(app.routes)
+
+    after = [route.path for route in guard.plan(app)]
+    assert after != before
+    assert after == [route.path for route in app.routes]
 
 
 def test_a_route_that_takes_the_place_of_another_is_read(guard, issuer):

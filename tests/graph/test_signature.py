@@ -245,7 +245,9 @@ def test_the_same_on_a_class_an_instance_a_method_and_a_partial() -> None:
 
 
 def test_a_single_callable_tells_its_text_annotations_as_its_framework_meets_them() -> None:
-    assert [one.parameter for one in unresolved_in(read_signature(local_guard(uses_it=True), closures=False))] == ["user"]
+    assert [one.parameter for one in unresolved_in(read_signature(local_guard(uses_it=True), closures=False))] == [
+        "user"
+    ]
     assert not list(unresolved_in(read_signature(function, closures=False)))
 
 

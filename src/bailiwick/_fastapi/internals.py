@@ -28,8 +28,8 @@ from fastapi.dependencies import models
 from fastapi.dependencies.models import Dependant
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
+from bailiwick._starlette.routers import Fallback, fallback_of, watched_routes
 from bailiwick.errors import ConfigurationError
-from bailiwick.starlette import Fallback, fallback_of
 
 __all__ = [
     "Dependant",
@@ -180,6 +180,7 @@ def watch_changes(router: Any, changed: Callable[[], None]) -> None:
     for route in router.routes:
         included = getattr(route, "original_router", None)
         if included is not None:
+            watched_routes(included, changed)
             watch_changes(included, changed)
 
 

@@ -16,10 +16,12 @@ from starlette.routing import Router
 
 from bailiwick._asgi.declared import Public
 from bailiwick._asgi.gate import Gate
+from bailiwick._starlette.answers import answer_errors
+from bailiwick._starlette.marks import declared_by
+from bailiwick._starlette.routers import Changes, Reading, watched_routes
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, StepUp, combine
 from bailiwick.graph.signature import source_of
-from bailiwick.starlette import answer_errors, declared_by
 
 from . import internals
 from .declarations import Need
@@ -64,20 +66,17 @@ class Protection:
         self.mounts = {path.rstrip("/") or "/": settled for path, settled in mounts.items()}
         self.default = default
         self._plan: Plan | None = None
-        # Each router that was walked, its list of routes, and what was in it.
-        self._routers: list[tuple[Any, list[Any], list[Any]]] = []
         self._operations: dict[Any, dict[tuple[str, str], RoutePlan]] = {}
         self._unused: set[str] = set()
         self._signatures = Signatures()
-        # A change is heard as a new object; what was compiled last is the one that was there before it began.
-        self._latest = object()
-        self._compiled: object = None
+        self._changes = Changes()
         self._lock = threading.RLock()
 
     def install(self) -> None:
         """Hook the start, the entrance and the OpenAPI document of the application."""
         app, router = self.app, self.app.router
         PROTECTED[app] = weakref.ref(self)  # the router's entrance keeps it
+        watched_routes(router, self._changes.heard)  # early: who asks for the list from now on is given this one
         answer_errors(app, BailiwickError, self.guard.handle_error)
 
         resource = self.guard.resource
@@ -95,7 +94,7 @@ class Protection:
             self.check()
             async with lifespan(started) as state:
                 # What starts up may add routes, and build anew what is there.
-                self._changed()
+                self._changes.heard()
                 self.compile()
                 yield state
 
@@ -105,7 +104,7 @@ class Protection:
 
         def entrance(conn: Any, receive: Any, send: Any) -> Any:
             # A server without lifespan, or routes added later: compile before anything is matched.
-            if self._changed_since() and conn["type"] != "lifespan":
+            if self._changes.pending() and conn["type"] != "lifespan":
                 self.compile()
             conn[UNDER] = self
             return inner(conn, receive, send)
@@ -121,7 +120,7 @@ class Protection:
         """
         if self._plan is None:
             with self._lock:
-                Plan(tuple(route for _, route, _ in self._read_all()[0])).check()
+                Plan(tuple(route for _, route, _ in self._read_all(self._changes.begin()))).check()
 
     def compile(self) -> Plan:
         """Read every route, insist that each is settled, and put the gates in place.
@@ -129,13 +128,13 @@ class Protection:
         Raises:
             ConfigurationError: a route is not settled, or declared wrongly.
         """
-        if self._plan is not None and not self._changed_since():
+        if self._plan is not None and not self._changes.pending():
             return self._plan
         with self._lock:
-            if self._plan is not None and not self._changed_since():
+            if self._plan is not None and not self._changes.pending():
                 return self._plan  # another thread was first
-            before = self._latest
-            found, routers = self._read_all()
+            reading = self._changes.begin()
+            found = self._read_all(reading)
             plan = Plan(tuple(route for _, route, _ in found))
             if self._plan is None:
                 plan.check()
@@ -153,8 +152,7 @@ class Protection:
                 app.openapi_schema = None
             self._plan = plan
             self._signatures = Signatures()  # the memory is needed again only if routes are added
-            self._routers = routers
-            self._compiled = before
+            self._changes.finish(reading)
             return plan
 
     def operations_of(self, app: Any) -> Mapping[tuple[str, str], RoutePlan]:
@@ -174,18 +172,6 @@ class Protection:
             write = write.plain
         app.openapi = Document(app, write, self)
 
-    def _changed(self) -> None:
-        self._latest = object()
-
-    def _changed_since(self) -> bool:
-        if self._compiled is not self._latest:
-            return True
-        for router, routes, known in self._routers:  # noqa: SIM110 - asked for each request; a generator would cost more
-            # Not only how many: a route may have been exchanged for another.
-            if router.routes is not routes or routes != known:
-                return True
-        return False
-
     def _check_mounts(self) -> None:
         if self._unused:
             raise ConfigurationError(
@@ -195,17 +181,16 @@ class Protection:
 
     # -- reading ------------------------------------------------------------------------------------
 
-    def _read_all(self) -> tuple[list[Found], list[tuple[Any, list[Any], list[Any]]]]:
-        """Every route that can be reached, and the routers through which."""
-        routers: list[tuple[Any, list[Any], list[Any]]] = []
+    def _read_all(self, reading: Reading) -> list[Found]:
+        """Every route that can be reached."""
         self._operations = {}
         self._unused = set(self.mounts)
-        return list(self._walk(self.app, "", routers)), routers
+        return list(self._walk(self.app, "", reading))
 
-    def _walk(self, app: Any, prefix: str, routers: list[tuple[Any, list[Any], list[Any]]]) -> Iterator[Found]:
+    def _walk(self, app: Any, prefix: str, reading: Reading) -> Iterator[Found]:
         router = getattr(app, "router", app)
-        routers.append((router, router.routes, list(router.routes)))
-        internals.watch_changes(router, self._changed)
+        reading.add(router)
+        internals.watch_changes(router, reading.heard)
         operations: dict[tuple[str, str], RoutePlan] = {}
         if isinstance(app, FastAPI):
             self._operations[app] = operations
@@ -213,7 +198,7 @@ class Protection:
         for place in internals.places(router):
             path = prefix + place.path
             if place.is_mount:
-                yield from self._walk_mount(place, path, routers)
+                yield from self._walk_mount(place, path, reading)
                 continue
             try:
                 found = self._find(place, path, own_paths)
@@ -259,9 +244,7 @@ class Protection:
         self._unused.discard(key)
         return self.mounts.get(key, otherwise)
 
-    def _walk_mount(
-        self, place: internals.Place, path: str, routers: list[tuple[Any, list[Any], list[Any]]]
-    ) -> Iterator[Found]:
+    def _walk_mount(self, place: internals.Place, path: str, reading: Reading) -> Iterator[Found]:
         inner = getattr(place.original, "app", None)
         while isinstance(inner, Standing):  # from an earlier compilation
             inner = inner.full
@@ -279,7 +262,7 @@ class Protection:
                 yield None, replace(route, path=path + route.path), Declared()
             return
         if settled is None and isinstance(inner, Starlette | Router):
-            yield from self._walk(inner, path, routers)
+            yield from self._walk(inner, path, reading)
             return
         declared = Declared()
         settle(declared, settled if settled is not None else self.default)

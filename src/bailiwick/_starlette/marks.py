@@ -1,0 +1,64 @@
+"""What an endpoint declares by itself, and how it is called."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from starlette.routing import BaseRoute
+
+from bailiwick._asgi.declared import Public
+from bailiwick._asgi.gate import Gate
+from bailiwick.graph import Access, Kind, RoutePlan
+
+__all__ = ["MARK", "PublicMark", "declared_by", "name_of", "source_of"]
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+# Where a decorated endpoint keeps what it declared.
+MARK = "__bailiwick__"
+
+
+class PublicMark:
+    """`guard.public(reason)`: a decorator that marks an endpoint and changes nothing about it."""
+
+    def __init__(self, reason: str) -> None:
+        setattr(self, MARK, RoutePlan("", (), Kind.HTTP, "", "", Access.PUBLIC, reason=Public(reason).reason))
+
+    def __call__(self, endpoint: Endpoint) -> Endpoint:
+        mark = replace(getattr(self, MARK), name=name_of(endpoint), source=source_of(endpoint))
+        marked: Any = endpoint
+        if inspect.ismethod(endpoint):  # nothing can be written on a method; a partial stands for it
+            marked = partial(endpoint)
+        setattr(marked, MARK, mark)
+        result: Endpoint = marked
+        return result
+
+
+def declared_by(route: BaseRoute) -> RoutePlan | None:
+    """What a route's endpoint declares itself: by a decorator of this door, or by `guard.wrap`; or None.
+
+    Args:
+        route: a route of Starlette's kind.
+    """
+    for holder in (getattr(route, "endpoint", None), getattr(route, "app", None)):
+        if isinstance(holder, Gate):
+            return holder.route
+        # Of a class only its own mark counts: what opens a base class must not open all that are derived from it.
+        found = vars(holder).get(MARK) if isinstance(holder, type) else getattr(holder, MARK, None)
+        if isinstance(found, RoutePlan):
+            return found
+    return None
+
+
+def name_of(endpoint: Any) -> str:
+    return getattr(endpoint, "__name__", type(endpoint).__name__)
+
+
+def source_of(endpoint: Any) -> str:
+    try:
+        plain = inspect.unwrap(endpoint)
+        return f"{inspect.getsourcefile(plain)}:{inspect.getsourcelines(plain)[1]}"
+    except (TypeError, OSError):
+        return ""
