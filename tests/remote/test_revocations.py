@@ -270,7 +270,8 @@ def feed_type(body, **headers):
     return Response(body, headers={"content-type": "application/revocations+jwt", **headers})
 
 
-NOW = time.time()
+NOW = time.time()  # of the collection; on a slow machine a test may run many minutes later
+DAY = 86_400
 HOSTILE = {
     "signed by somebody else": lambda: feed_type(document(SigningKey.generate())),
     "signed by somebody else under the same name": lambda: feed_type(document(SigningKey.generate(kid=KEY.kid))),
@@ -297,7 +298,7 @@ HOSTILE = {
     "HTML": lambda: Response(document(), media_type="text/html"),
     "compressed": lambda: feed_type(gzip.compress(document().encode()), **{"content-encoding": "gzip"}),
     "too long": lambda: feed_type("a" * 20_001),
-    "too many lines": lambda: feed_type(document(lines=[[n, "token", f"t{n}", NOW, NOW + 600, ""] for n in range(99)])),
+    "too many lines": lambda: feed_type(document(lines=[[n, "token", f"t{n}", NOW, NOW + DAY, ""] for n in range(99)])),
     "a redirect": lambda: RedirectResponse("/elsewhere", 302),
     "a redirect to another host": lambda: RedirectResponse("https://evil.example.com/revocations", 307),
     "not modified": lambda: Response(status_code=304),
