@@ -42,6 +42,9 @@ class Admin(Withdrawals, Clients):
         """Delete what has expired; the number of rows."""
         now = self._clock()
         lifetimes = self._settings.lifetimes
-        return await self._store.purge(
+        gone = await self._store.purge(
             now, journal_before=now - lifetimes.journal, unused_before=now - lifetimes.unused_client
         )
+        if gone:
+            await self._store.record(self._event("store.purged", detail=f"{gone} rows"))
+        return gone
