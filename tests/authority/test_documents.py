@@ -494,6 +494,25 @@ async def test_strangers_who_ask_for_nothing_do_not_keep_out_a_client_that_peopl
     assert "code" in dict((await world.authorize(ID)).params)
 
 
+async def test_whoever_hammers_while_a_documents_server_is_down_keeps_out_nobody_but_themselves(world):
+    await world.code(ID)
+    document = world.web.documents.pop(ID)
+    world.now += 301
+
+    async def ask(address):
+        outcome = await world.authority.authorization.begin(
+            world.query(ID), None, origin=Origin(address), now=world.now
+        )
+        return getattr(outcome, "id", "asked")
+
+    answers = [await ask("203.0.113.66") for _ in range(120)]
+    assert (answers.count("BW422"), answers.count("BW416")) == (100, 20)
+    world.web.documents[ID] = document
+    assert await ask("203.0.113.66") == "BW416"
+    assert await ask("192.0.2.1") == "asked"
+    assert await ask("203.0.113.66") == "asked"  # it is known again, and costs no visit
+
+
 async def test_strangers_who_push_and_sign_without_end_do_not_fill_the_store(world):
     world.signs(OLD)
 

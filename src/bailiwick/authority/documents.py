@@ -295,13 +295,13 @@ class ClientDocuments:
     async def _look(self, id: str, policy: MetadataDocuments, kept: Client | None, origin: Origin, now: float) -> Told:
         """Fetch a document and read it."""
         assert self._fetcher is not None  # noqa: S101 - seen to when this object was made
+        network = network_of(origin.address)
         if kept is not None or id in self._known:
-            # Counted by itself alone: otherwise a stranger who asks for many that do not exist, at the same host or from
-            # the same office, would keep out a client that people use.
-            here, wide = [], [f"document={id}"]
+            # By itself: otherwise a stranger who asks for many that do not exist, at the same host or from the same
+            # office, would keep out a client that people use; or, while its server is down for a minute, for longer.
+            here, wide = [], [f"document={id}@{network}"]
         else:
-            here = [f"document@{network_of(origin.address)}"] if origin.address else []
-            wide = [f"document:{urlsplit(id).netloc}"]
+            here, wide = [f"document@{network}"] if network else [], [f"document:{urlsplit(id).netloc}"]
         await self._attempts.check(here, now)
         await self._attempts.check(wide, now, free=FREE_TOGETHER)
         # Counted before it is known to fail: requests that come all at once are counted all the same.
