@@ -179,16 +179,25 @@ class Issuer:
         lifetime = self._settings.lifetimes.access
         if permit.ends is not None:
             lifetime = min(lifetime, int(permit.ends) - int(now))
+        claims = self._claims(client, permit, scopes, authorization) | {
+            "iat": int(now),
+            "exp": int(now) + lifetime,
+            "jti": mint_token_id(self._token_bytes, family),
+            SEEN: seen,
+        }
+        exchanged = ACCESS_TOKEN_TYPE if permit.grant is GrantType.TOKEN_EXCHANGE else None
+        return TokenSet(signer.sign(claims, typ="at+jwt"), lifetime, scopes, refresh, issued_token_type=exchanged)
+
+    def _claims(
+        self, client: Client, permit: Permit, scopes: ScopeSet, authorization: Authorization | None
+    ) -> dict[str, Any]:
+        """What an access token says of whom and what it is for (RFC 9068 section 2.2)."""
         claims: dict[str, Any] = {
             "iss": self._settings.issuer,
             "aud": permit.resource.identifier,
             "sub": permit.subject,
             "client_id": client.id,
-            "iat": int(now),
-            "exp": int(now) + lifetime,
-            "jti": mint_token_id(self._token_bytes, family),
             "scope": str(scopes),
-            SEEN: seen,
         }
         if authorization is not None:
             claims["authz"] = authorization.id
@@ -200,8 +209,7 @@ class Issuer:
             claims["auth_time"] = int(permit.authenticated_at)  # RFC 9068 section 2.2.1
         if permit.actor is not None:
             claims["act"] = dict(permit.actor)
-        exchanged = ACCESS_TOKEN_TYPE if permit.grant is GrantType.TOKEN_EXCHANGE else None
-        return TokenSet(signer.sign(claims, typ="at+jwt"), lifetime, scopes, refresh, issued_token_type=exchanged)
+        return claims
 
     def decide(
         self,

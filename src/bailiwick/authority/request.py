@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 from urllib.parse import unquote_to_bytes
 
 from bailiwick.errors import InvalidScope, InvalidToken, Refused
@@ -408,7 +408,30 @@ class TokenRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class RevocationRequest:
+class _AboutToken:
+    presented: Presented
+    token: str = field(repr=False)
+    origin: Origin = field(default_factory=Origin)
+
+    @classmethod
+    def read(
+        cls,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        authorization: Sequence[str] = (),
+        origin: Origin | None = None,
+        certificate: Certificate | None = None,
+    ) -> Self:
+        """Read a form; arguments as for `TokenRequest.read`.
+
+        Raises:
+            Refused: invalid_request or invalid_client.
+        """
+        form = Form(pairs)
+        return cls(Presented.read(form, authorization, certificate, origin), form.need("token"), origin or Origin())
+
+
+class RevocationRequest(_AboutToken):
     """A request to the revocation endpoint (RFC 7009). `token_type_hint` is not needed: a token's form tells its type.
 
     Args:
@@ -417,30 +440,10 @@ class RevocationRequest:
         origin: from where.
     """
 
-    presented: Presented
-    token: str = field(repr=False)
-    origin: Origin = field(default_factory=Origin)
-
-    @classmethod
-    def read(
-        cls,
-        pairs: Iterable[tuple[str, str]],
-        *,
-        authorization: Sequence[str] = (),
-        origin: Origin | None = None,
-        certificate: Certificate | None = None,
-    ) -> RevocationRequest:
-        """Read a form; arguments as for `TokenRequest.read`.
-
-        Raises:
-            Refused: invalid_request or invalid_client.
-        """
-        form = Form(pairs)
-        return cls(Presented.read(form, authorization, certificate, origin), form.need("token"), origin or Origin())
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class IntrospectionRequest:
+class IntrospectionRequest(_AboutToken):
     """A request to the introspection endpoint (RFC 7662).
 
     Args:
@@ -449,23 +452,4 @@ class IntrospectionRequest:
         origin: from where.
     """
 
-    presented: Presented
-    token: str = field(repr=False)
-    origin: Origin = field(default_factory=Origin)
-
-    @classmethod
-    def read(
-        cls,
-        pairs: Iterable[tuple[str, str]],
-        *,
-        authorization: Sequence[str] = (),
-        origin: Origin | None = None,
-        certificate: Certificate | None = None,
-    ) -> IntrospectionRequest:
-        """Read a form; arguments as for `TokenRequest.read`.
-
-        Raises:
-            Refused: invalid_request or invalid_client.
-        """
-        form = Form(pairs)
-        return cls(Presented.read(form, authorization, certificate, origin), form.need("token"), origin or Origin())
+    __slots__ = ()

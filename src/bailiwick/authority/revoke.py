@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bailiwick.errors import InvalidToken, Refused
 from bailiwick.tokens import Verifier, opaque
 
@@ -12,6 +14,8 @@ from .settings import Settings
 from .store import Store
 
 __all__ = ["RevocationEndpoint"]
+
+_REASON: Final = "revoked by its client"
 
 
 class RevocationEndpoint:
@@ -57,26 +61,7 @@ class RevocationEndpoint:
             return
         _, family = found
         _check_own(family.client, client)
-        await self._store.revoke(
-            Revocation(
-                Revoked.FAMILY,
-                family.id,
-                now,
-                self._settings.feed_until(now),
-                by="client",
-                reason="revoked by its client",
-            ),
-            Event(
-                now,
-                "family.revoked",
-                actor=client.id,
-                subject=family.subject,
-                client=client.id,
-                object=family.id,
-                detail="revoked by its client",
-                origin=request.origin,
-            ),
-        )
+        await self._revoke(Revoked.FAMILY, family.id, family.subject, request, client, now, detail=_REASON)
 
     async def _revoke_access_token(self, request: RevocationRequest, client: Client, now: float) -> None:
         try:
@@ -86,25 +71,31 @@ class RevocationEndpoint:
         _check_own(token.client_id, client)
         if token.token_id is None:
             return
-        await self._store.revoke(
-            Revocation(
-                Revoked.TOKEN,
-                token.token_id,
-                now,
-                self._settings.feed_until(now),
-                by="client",
-                reason="revoked by its client",
-            ),
-            Event(
-                now,
-                "token.revoked",
-                actor=client.id,
-                subject=token.subject,
-                client=client.id,
-                object=token.token_id,
-                origin=request.origin,
-            ),
+        await self._revoke(Revoked.TOKEN, token.token_id, token.subject, request, client, now)
+
+    async def _revoke(
+        self,
+        kind: Revoked,
+        key: str,
+        subject: str,
+        request: RevocationRequest,
+        client: Client,
+        now: float,
+        *,
+        detail: str = "",
+    ) -> None:
+        event = Event(
+            now,
+            f"{kind.value}.revoked",
+            actor=client.id,
+            subject=subject,
+            client=client.id,
+            object=key,
+            detail=detail,
+            origin=request.origin,
         )
+        line = Revocation(kind, key, now, self._settings.feed_until(now), by="client", reason=_REASON)
+        await self._store.revoke(line, event)
 
 
 def _check_own(owner: str | None, client: Client) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -52,6 +52,8 @@ MAX_CERTIFICATE: Final = 16_384
 
 CertificateReader = Callable[[bytes], Certificate]
 
+_Asked = TypeVar("_Asked")
+
 
 class Endpoints:
     """What the authority answers over HTTP.
@@ -68,60 +70,30 @@ class Endpoints:
 
     async def token(self, request: Request) -> Response:
         """`POST /token` (RFC 6749 section 3.2)."""
-        form = await read_form(request)
-        asked = TokenRequest.read(
-            form,
-            authorization=_authorization(request),
-            origin=origin_of(request),
-            certificate=self._certificate(request),
-        )
+        asked = await self._read(TokenRequest.read, request)
         tokens = await self._authority.token.answer(asked, now=self._authority.clock())
         return answer(tokens.as_json())
 
     async def revoke(self, request: Request) -> Response:
         """`POST /revoke` (RFC 7009): an empty 200, whatever the token was."""
-        form = await read_form(request)
-        asked = RevocationRequest.read(
-            form,
-            authorization=_authorization(request),
-            origin=origin_of(request),
-            certificate=self._certificate(request),
-        )
+        asked = await self._read(RevocationRequest.read, request)
         await self._authority.revocation.answer(asked, now=self._authority.clock())
         return answer({})
 
     async def introspect(self, request: Request) -> Response:
         """`POST /introspect` (RFC 7662)."""
-        form = await read_form(request)
-        asked = IntrospectionRequest.read(
-            form,
-            authorization=_authorization(request),
-            origin=origin_of(request),
-            certificate=self._certificate(request),
-        )
+        asked = await self._read(IntrospectionRequest.read, request)
         return answer(await self._authority.introspection.answer(asked, now=self._authority.clock()))
 
     async def device_authorization(self, request: Request) -> Response:
         """`POST /device_authorization` (RFC 8628 section 3.1)."""
-        form = await read_form(request)
-        asked = DeviceRequest.read(
-            form,
-            authorization=_authorization(request),
-            origin=origin_of(request),
-            certificate=self._certificate(request),
-        )
+        asked = await self._read(DeviceRequest.read, request)
         begun = await self._authority.device.answer(asked, now=self._authority.clock())
         return answer(begun.as_json())
 
     async def push(self, request: Request) -> Response:
         """`POST /par` (RFC 9126 section 2)."""
-        form = await read_form(request)
-        asked = PushingRequest.read(
-            form,
-            authorization=_authorization(request),
-            origin=origin_of(request),
-            certificate=self._certificate(request),
-        )
+        asked = await self._read(PushingRequest.read, request)
         pushed = await self._authority.pushed.answer(asked, now=self._authority.clock())
         return answer(pushed.as_json(), 201)
 
@@ -142,6 +114,15 @@ class Endpoints:
             changed = await endpoint.change(client, asked, now=self._authority.clock())
             return answer(changed.as_json())
         return answer((await endpoint.look(client, asked)).as_json())
+
+    async def _read(self, read: Callable[..., _Asked], request: Request) -> _Asked:
+        """A form that a client sent, with all by which it says who it is."""
+        return read(
+            await read_form(request),
+            authorization=_authorization(request),
+            origin=origin_of(request),
+            certificate=self._certificate(request),
+        )
 
     def _certificate(self, request: Request) -> Certificate | None:
         """The client's certificate, where the settings say that a proxy in front tells the truth about it.

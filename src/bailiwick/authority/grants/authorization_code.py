@@ -11,7 +11,7 @@ from bailiwick.authority.store import Redeemed, Store
 from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
-from .base import standing_of
+from .base import bound_resource, standing_of
 
 __all__ = ["AuthorizationCodeGrant"]
 
@@ -57,9 +57,7 @@ class AuthorizationCodeGrant:
         if asked.redirect != code.redirect and (code.redirect_given or asked.redirect is not None):
             raise _invalid("another redirect_uri than in the authorization request")
         pkce.check_verifier(asked.verifier, code.challenge)
-        resource = self._settings.resource(code.resource)
-        if resource is None or request.resource not in (None, code.resource):
-            raise Refused("invalid_target", "The code is for another resource.", id="BW410")
+        resource = bound_resource(self._settings, request, code.resource, "code")
         standing = await standing_of(self._store, code.subject)
         authorization = await self._store.authorization(code.authorization)
         if authorization is None:

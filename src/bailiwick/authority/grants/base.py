@@ -11,7 +11,7 @@ from bailiwick.authority.settings import Settings
 from bailiwick.authority.store import Store
 from bailiwick.errors import Refused
 
-__all__ = ["Grant", "resource_for", "standing_of"]
+__all__ = ["Grant", "bound_resource", "resource_for", "standing_of"]
 
 
 class Grant(Protocol):
@@ -43,6 +43,24 @@ def resource_for(settings: Settings, request: TokenRequest) -> Resource:
     resource = settings.resource(request.resource)
     if resource is None:
         raise Refused("invalid_target", "The requested resource is unknown.", id="BW410")
+    return resource
+
+
+def bound_resource(settings: Settings, request: TokenRequest, identifier: str, what: str) -> Resource:
+    """The API that what was presented is bound to (RFC 9700 section 4.14.2).
+
+    Args:
+        settings: knows the resources.
+        request: may name the same one, or none.
+        identifier: of the API that was consented to.
+        what: is presented, as the client knows it.
+
+    Raises:
+        Refused: invalid_target (BW410), if the request names another, or it is none of ours any more.
+    """
+    resource = settings.resource(identifier)
+    if resource is None or request.resource not in (None, identifier):
+        raise Refused("invalid_target", f"The {what} is for another resource.", id="BW410")
     return resource
 
 

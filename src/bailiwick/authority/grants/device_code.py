@@ -12,7 +12,7 @@ from bailiwick.authority.store import Polled, Store
 from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
-from .base import standing_of
+from .base import bound_resource, standing_of
 
 __all__ = ["DeviceCodeGrant"]
 
@@ -53,9 +53,7 @@ class DeviceCodeGrant:
             raise Refused(error, description, id=stable, retry_after=wait)
         if code is None or code.subject is None or code.authorization is None or code.scopes is None:
             raise Refused("invalid_grant", "The device code is invalid.", id="BW402", detail="approved by nobody")
-        resource = self._settings.resource(code.resource)
-        if resource is None or request.resource not in (None, code.resource):
-            raise Refused("invalid_target", "The device code is for another resource.", id="BW410")
+        resource = bound_resource(self._settings, request, code.resource, "device code")
         standing = await standing_of(self._store, code.subject)
         authorization = await self._store.authorization(code.authorization)
         if authorization is None:

@@ -11,7 +11,7 @@ from bailiwick.errors import Refused
 from bailiwick.scopes import Catalog
 from bailiwick.tokens import opaque
 
-from .base import standing_of
+from .base import bound_resource, standing_of
 
 __all__ = ["SUCCESSOR_SECRET", "RefreshGrant"]
 
@@ -74,10 +74,7 @@ class RefreshGrant:
             event = Event(now, "refresh", family.subject, family.subject, client.id, family.id, origin=request.origin)
             check_rotated(await self._store.rotate(rotation, event), family)
         standing = await standing_of(self._store, family.subject)
-        resource = self._settings.resource(family.resource)
-        if resource is None or request.resource not in (None, family.resource):
-            # RFC 9700 section 4.14.2: bound to the resource that was consented to.
-            raise Refused("invalid_target", "The refresh token is for another resource.", id="BW410")
+        resource = bound_resource(self._settings, request, family.resource, "refresh token")
         self._check_not_wider(request, family)
         authorization = await self._store.authorization(family.authorization)
         if authorization is None:
