@@ -4,9 +4,10 @@ import asyncio
 import json
 import secrets
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bailiwick.authority import Authority, MetadataDocuments, PushingRequest, Settings, TokenRequest
@@ -18,6 +19,7 @@ from bailiwick.authority.records import Client, ClientAuth, Event, Origin, Resou
 from bailiwick.authority.request import ASSERTION_TYPE
 from bailiwick.errors import ConfigurationError, Refused
 from bailiwick.scopes import ScopeSet
+from bailiwick.storage.sqlite import SQLiteStore
 from bailiwick.tokens import Keyring, Signer, SigningKey
 
 from .conftest import API, FILES, ISSUER, Flows
@@ -28,6 +30,7 @@ ID = "https://app.example.com/oauth/client.json"
 BACK = "https://app.example.com/cb"
 POLICY = MetadataDocuments(ScopeSet(["users:read", "posts:*"]))
 OLD, NEW = SigningKey.generate("ES256"), SigningKey.generate("ES256")
+NOTHING = SimpleNamespace(refresh_token="bwr_" + "A" * 43)
 NO_DOCUMENT = ("invalid_client", "BW422")
 NOBODY = ("invalid_client", "BW401")
 
@@ -63,8 +66,8 @@ class Web:
 
 
 class Described(Flows):
-    def __init__(self, policy=POLICY):
-        super().__init__()
+    def __init__(self, policy=POLICY, store=None):
+        super().__init__(store=store)
         self.web = Web()
         self.web.put()
         self.redirects = self.redirects | {ID: BACK}
@@ -204,6 +207,61 @@ async def test_a_document_that_everybody_reads_and_that_holds_a_private_key_is_u
 @pytest.mark.parametrize("jwks", [None, [], {}, {"keys": {}}, {"keys": []}, {"keys": [1, None, "d"]}, "x", 7])
 async def test_keys_that_are_none_are_unfit_and_no_fault(world, jwks):
     assert await world.unfit(token_endpoint_auth_method="private_key_jwt", jwks=jwks)
+
+
+SAID = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.fixed_dictionaries(
+    {},
+    optional={
+        "kty": st.sampled_from(["EC", "RSA", "OKP", "oct", "x"]) | SAID,
+        "crv": st.sampled_from(["P-256", "Ed25519", "X25519"]) | SAID,
+        "alg": st.sampled_from(["ES256", "RS256", "EdDSA", "none", "HS256"]) | SAID,
+        "kid": SAID,
+        "x": st.just("A" * 43) | SAID,
+        "y": st.just("A" * 43) | SAID,
+        "n": st.just("A" * 342) | SAID,
+        "e": st.just("AQAB") | SAID,
+        "use": SAID,
+        "key_ops": SAID,
+    },
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "client_name": SAID,
+        "redirect_uris": st.lists(st.sampled_from([BACK, "javascript:x", "http://127.0.0.1/"]) | SAID) | SAID,
+        "scope": st.sampled_from(["users:read", "admin:*", ""]) | SAID,
+        "grant_types": st.lists(st.sampled_from(["authorization_code", "refresh_token", "password"]) | SAID) | SAID,
+        "response_types": st.just(["code"]) | SAID,
+        "token_endpoint_auth_method": st.sampled_from(["none", "private_key_jwt", "client_secret_basic"]) | SAID,
+        "jwks": st.fixed_dictionaries({"keys": st.lists(KEYS | SAID, max_size=3)}) | SAID,
+    },
+)
+
+
+@given(st.lists(FIELDS, min_size=30, max_size=30))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_whatever_a_document_says_there_is_a_page_and_no_fault(documents):
+    async def shown():
+        world = await Described().furnish()
+        for fields in documents:
+            world.now += 100_000
+            world.web.documents[ID] = Answer(json.dumps({"client_id": ID, "redirect_uris": [BACK]} | fields).encode())
+            outcome = await world.authorize(ID, scope=None)
+            if isinstance(outcome, NeedsConsent):
+                assert outcome.agenda.asked <= ScopeSet(["users:read", "posts:read", "posts:write"])
+                assert outcome.client.redirects
+                assert not outcome.client.first_party
+            else:
+                assert isinstance(outcome, ShowError), outcome
+            # And whoever signs for it with a key of their own is refused.
+            assert (await world.refused(world.again(NOTHING, NEW)))[0] == "invalid_client"
+
+    asyncio.run(shown())
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'"x"', b"{", b'{"client_id": 1, "client_id": 2}', b"\xff\xfe", b"NaN"])
@@ -477,6 +535,41 @@ async def test_the_metadata_of_a_client_that_changes_is_read_anew_between_page_a
     world.now += 301
     assert isinstance(await world.decide(asked), ShowError)
     assert await world.store.client(ID) is None
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+async def test_of_many_who_let_a_client_in_at_once_one_writes_it_down_and_all_get_their_code(tmp_path, kind):
+    store = await SQLiteStore.open(tmp_path / "authority.db") if kind == "file" else None
+    world = Described(store=store)
+    try:
+        await world.furnish()
+        asked = [(who, await world.authorize(ID, who)) for who in ("alice", "erin") * 16]
+        outcomes = await asyncio.gather(*(world.decide(page, session=who) for who, page in asked))
+        codes = {dict(one.params)["code"] for one in outcomes}
+        assert len(codes) == 32
+        assert len(await world.lines("client.described")) == 1
+        assert not await world.lines("client.changed")
+        assert len(await world.lines("authorization.granted")) == 2
+    finally:
+        await world.store.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+async def test_a_client_that_is_disabled_while_people_let_it_in_stays_disabled(tmp_path, kind):
+    store = await SQLiteStore.open(tmp_path / "authority.db") if kind == "file" else None
+    world = Described(store=store)
+    try:
+        await world.furnish()
+        await world.code(ID)
+        world.web.put(client_name="Changed")
+        world.now += 301
+        asked = [await world.authorize(ID, prompt="consent") for _ in range(16)]
+        work = [world.decide(page) for page in asked]
+        await asyncio.gather(*work[:8], world.admin.disable_client(ID), *work[8:])
+        assert (await world.store.client(ID)).disabled_at is not None
+        assert (await world.authorize(ID)).id == "BW418"
+    finally:
+        await world.store.close()
 
 
 # -- limits -----------------------------------------------------------------------------------------
