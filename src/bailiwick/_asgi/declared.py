@@ -40,7 +40,7 @@ def as_requirement(scopes: tuple[str | Requirement, ...], catalog: Catalog, *, w
     if not scopes:
         return None
     requirement = all_of(*scopes)
-    catalog.compile(requirement, where=where)
+    catalog.check(requirement, where=where)
     return requirement
 
 

@@ -25,13 +25,11 @@ from bailiwick.graph.signature import source_of
 
 from . import internals
 from .declarations import Need
+from .hidden import Signatures, check_signatures
 from .openapi import Document
 from .pruning import Pruning
 from .reading import (
     Declared,
-    Signatures,
-    check_hidden,
-    check_ignored,
     check_scopes_are_read,
     documentation_paths,
     is_empty,
@@ -273,8 +271,7 @@ class Protection:
         if place.dependant is not None:
             where = f"{'|'.join(place.methods) or 'WS'} {path}"
             read_tree(self.guard, place.dependant, declared, where)
-            check_hidden(place, where, self._signatures)
-            check_ignored(place, where, self._signatures)
+            check_signatures(place, where, self._signatures)
         return declared
 
     def _entry(self, place: internals.Place, path: str, kind: Kind, declared: Declared) -> RoutePlan:

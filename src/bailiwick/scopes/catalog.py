@@ -351,11 +351,11 @@ class Catalog:
                 concrete.update(dict.fromkeys(known for known in self.scopes if known.startswith(start)))
         return ScopeSet(concrete)
 
-    def compile(self, requirement: Requirement, *, where: str = "") -> Rule:
-        """Turn a requirement into masks; done once for each route, when the application starts.
+    def check(self, requirement: Requirement, *, where: str = "") -> None:
+        """Insist that every scope of a requirement is catalogued.
 
         Args:
-            requirement: what the route needs.
+            requirement: what a route needs.
             where: the route's name, for the message.
 
         Raises:
@@ -373,6 +373,18 @@ class Catalog:
                     f"{self.nearest(name)}",
                     id="BW102",
                 )
+
+    def compile(self, requirement: Requirement, *, where: str = "") -> Rule:
+        """Turn a requirement into masks; done once for each route, when the application starts.
+
+        Args:
+            requirement: what the route needs.
+            where: the route's name, for the message.
+
+        Raises:
+            ConfigurationError: the requirement names a scope that is not catalogued (rule 6).
+        """
+        self.check(requirement, where=where)
         return Rule(
             requirement,
             tuple(self._probes(names) for names in requirement.alternatives),

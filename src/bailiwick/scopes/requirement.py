@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from bailiwick.errors import ConfigurationError, InvalidScope
 
-from .grammar import ScopeSet, check_scope, shown
+from .grammar import ScopeSet, shown
 
 if TYPE_CHECKING:
     from .catalog import Catalog, Held
@@ -113,6 +113,8 @@ class Requirement:
     @property
     def scopes(self) -> ScopeSet:
         """Every scope that the requirement mentions."""
+        if len(self.alternatives) == 1:
+            return self.alternatives[0]
         return ScopeSet(dict.fromkeys(name for names in self.alternatives for name in names))
 
     @property
@@ -141,6 +143,8 @@ class Requirement:
 
 def _minimal(given: list[ScopeSet]) -> tuple[ScopeSet, ...]:
     """The alternatives that contain no other, in the order of declaration: a | (a & b) needs only a."""
+    if len(given) == 1:
+        return (given[0],)
     # Smallest first, so that what is kept stays kept and the work is bounded: two requirements of 256
     # alternatives each make 65,536 products, and comparing every pair of them would take hours.
     kept: dict[frozenset[str], ScopeSet] = {}
@@ -231,7 +235,7 @@ def _read(function: str, parts: tuple[str | Requirement | Iterable[str], ...]) -
             read.append(part)
         elif isinstance(part, str):
             try:
-                read.append(Requirement([ScopeSet([check_scope(part)])]))
+                read.append(Requirement([ScopeSet([part])]))
             except InvalidScope as bad:
                 raise ConfigurationError(f"{function}(): {bad.description}", id="BW101") from bad
         else:
