@@ -63,6 +63,10 @@ def main() -> int:
     )
     reader.add_argument("--scenario", action="append", help="measure only these, and write nothing; may be repeated")
     asked = reader.parse_args()
+    known = {one.key for one in SCENARIOS}
+    unknown = sorted(set(asked.scenario or ()) - known)
+    if unknown:
+        reader.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     chosen = [one for one in SCENARIOS if not asked.scenario or one.key in asked.scenario]
     if asked.quick:
         asked.rounds, asked.http_rounds, asked.http_seconds = 40, 2, 1
