@@ -336,7 +336,7 @@ async def test_whoever_has_an_initial_token_is_counted_by_nobody(make_flows):
         assert (await desk.register(bearer="a token", address="192.0.2.1")).client.registered
 
 
-async def test_when_the_quota_is_full_what_nobody_used_for_an_hour_makes_room(make_flows):
+async def test_when_the_quota_is_full_what_nobody_used_for_an_hour_makes_room(make_flows, monkeypatch):
     desk = await opened(make_flows, quota=3)
     flows = desk.flows
     used, old = await desk.register(), await desk.register()
@@ -354,7 +354,17 @@ async def test_when_the_quota_is_full_what_nobody_used_for_an_hour_makes_room(ma
     (line,) = await flows.lines("clients.dropped")
     assert (line.actor, line.detail.split()[0]) == ("authority", "1")
     # The store is not swept for each who is refused.
-    assert await desk.refused(desk.register()) == "temporarily_unavailable"
+    swept, sweep = [], flows.store.purge
+
+    async def counted(now, **more):
+        swept.append(now)
+        return await sweep(now, **more)
+
+    monkeypatch.setattr(flows.store, "purge", counted)
+    for _ in range(120):
+        assert await desk.refused(desk.register()) == "temporarily_unavailable"
+        flows.now += 1
+    assert len(swept) == 2
 
 
 async def test_a_client_that_changes_itself_without_end_does_not_fill_the_journal(desk):
