@@ -26,7 +26,7 @@ from .graph.plan import Access, Kind, Plan, RoutePlan, combine
 from .scopes import Catalog, Denied, Principal, Requirement, all_of
 from .tokens.bearer import Challenge, bearer_token
 
-__all__ = ["Decision", "Guard", "Public", "Resource", "Verifier"]
+__all__ = ["Decision", "Gate", "Guard", "Public", "Resource", "Verifier"]
 
 log = logging.getLogger("bailiwick.guard")
 

@@ -16,8 +16,8 @@ handlers then no longer goes through FastAPI's solver.
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, params
 from fastapi.openapi.models import OAuth2 as OAuth2Model
@@ -29,22 +29,20 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from . import asgi
-from ._asgi.declared import Public, as_requirement, closes_on_expiry, step_up_of
+from ._asgi.declared import Public
+from ._asgi.needs import DOCUMENTATION, DeclaringGuard
 from ._fastapi import internals
 from ._fastapi.declarations import Anonymous, Need
 from ._fastapi.protection import Protection, protection_of
+from ._starlette.answers import answer_here
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
-from .scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
-from .starlette import answer_here
+from .scopes import Catalog, Ownership, Principal, Requirement, Rule
 
 __all__ = ["Guard", "Ownership"]
 
-DOCUMENTATION: Final = "API documentation"
-KEPT_RULES: Final = 4096
 
-
-class Guard(asgi.Guard, SecurityBase):
+class Guard(DeclaringGuard, SecurityBase):
     """Guards the routes of a FastAPI application.
 
     Args:
@@ -76,7 +74,7 @@ class Guard(asgi.Guard, SecurityBase):
         **options: Any,
     ) -> None:
         internals.check_version()
-        asgi.Guard.__init__(self, catalog, verifier, **options)
+        DeclaringGuard.__init__(self, catalog, verifier, **options)
         self.scheme_name = scheme_name
         self.anonymous = Anonymous(self)
         self._rules: dict[tuple[str, ...], Rule] = {}
@@ -105,54 +103,6 @@ class Guard(asgi.Guard, SecurityBase):
 
     # -- declared ------------------------------------------------------------------------------
 
-    def requires(
-        self,
-        *scopes: str | Requirement,
-        acr: str | Sequence[str] = (),
-        max_age: int | None = None,
-        on_expiry: str | None = None,
-    ) -> Any:
-        """What an operation needs: all of these scopes or requirements; none means any valid token.
-
-        Use it in `dependencies=[...]` of app, router or route, or for a parameter, which then
-        receives the `Principal`: `caller: Annotated[Principal, guard.requires("users:read")]`.
-
-        Args:
-            scopes: scope names or requirements.
-            acr: acceptable authentication context classes (RFC 9470).
-            max_age: the greatest age of the authentication in seconds (RFC 9470).
-            on_expiry: "close" ends a long response or stream when the token expires.
-
-        Raises:
-            ConfigurationError: a scope is not in the catalog.
-        """
-        requirement = as_requirement(scopes, self.catalog, where="requires()")
-        step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
-        return self._declare(Need(self, requirement, step_up=step_up, close_on_expiry=closes_on_expiry(on_expiry)))
-
-    def optional(self, *scopes: str | Requirement) -> Any:
-        """Where a caller may be anonymous: no token gives None, a bad token is always answered 401.
-
-        Args:
-            scopes: what a caller needs who does present a token.
-        """
-        requirement = as_requirement(scopes, self.catalog, where="optional()")
-        return self._declare(Need(self, requirement, optional=True))
-
-    def owner_or(self, anyone: str | Requirement, *, own: str | Requirement) -> Any:
-        """Own things with `own`, anybody's with `anyone`; the parameter receives an `Ownership`.
-
-        Args:
-            anyone: what is needed to touch what belongs to others, such as "posts:admin".
-            own: what is needed to touch one's own, such as "posts:write".
-
-        Raises:
-            ConfigurationError: a scope is not in the catalog.
-        """
-        wide, narrow = all_of(anyone), all_of(own)
-        requirement = as_requirement((any_of(narrow, wide),), self.catalog, where="owner_or()")
-        return self._declare(Need(self, requirement, owner=wide))
-
     def public(self, reason: str) -> Any:
         """State that a route is open to everyone.
 
@@ -161,8 +111,8 @@ class Guard(asgi.Guard, SecurityBase):
         """
         return params.Depends(Public(reason))
 
-    def _declare(self, need: Need) -> Any:
-        return params.Depends(need)
+    def _need(self, requirement: Requirement | None, **more: Any) -> Any:
+        return params.Depends(Need(self, requirement, **more))
 
     # -- as a dependency: Security(guard, scopes=[...]) ----------------------------------------------
 
@@ -174,20 +124,8 @@ class Guard(asgi.Guard, SecurityBase):
         """
         answer_here(conn.scope, BailiwickError, self.handle_error)
         caller = await self.authenticate(conn.scope)
-        if security_scopes.scopes:
-            rule = self._rule(tuple(security_scopes.scopes))
-            if not rule.allows(caller.held):
-                caller.require(rule.requirement)
+        self._insist(caller, security_scopes.scopes)
         return caller
-
-    def _rule(self, scopes: tuple[str, ...]) -> Rule:
-        rule = self._rules.get(scopes)
-        if rule is None:
-            rule = self.catalog.compile(all_of(*scopes), where="Security(scopes=...)")
-            # Scopes stand in declarations, of which there are few; but nothing keeps others from making them.
-            if len(self._rules) < KEPT_RULES:
-                self._rules[scopes] = rule
-        return rule
 
     async def handle_error(self, _request: Request, error: Exception) -> Response:
         """The exception handler that answers Bailiwick's errors exactly.
@@ -245,15 +183,3 @@ class Guard(asgi.Guard, SecurityBase):
         if protection is None or protection.guard is not self:
             raise ConfigurationError("This application is not protected; call guard.protect(app) first.")
         return protection.compile()
-
-    def _settling(self, value: Any, where: str) -> Need | Public | None:
-        """What `docs=`, `mounts=` and `default=` take: the result of `requires`, `optional` or `public`."""
-        if isinstance(value, params.Depends):
-            value = value.dependency
-        if isinstance(value, Need) and value.guard is not self:
-            raise ConfigurationError(f"{where} was made by another guard; its tokens would not be verified here.")
-        if value is None or isinstance(value, Need | Public):
-            return value
-        raise ConfigurationError(
-            f"{where} takes guard.requires(...) or guard.public(...), not a {type(value).__name__}."
-        )

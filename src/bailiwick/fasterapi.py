@@ -22,24 +22,22 @@ dependencies by FasterAPI: only `protect` guards them.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from . import asgi
 from ._asgi.connection import Conn
-from ._asgi.declared import Public, as_requirement, closes_on_expiry, step_up_of
-from ._fasterapi.declarations import Need, Security, SecurityScopes, as_all_of
+from ._asgi.declared import Public
+from ._asgi.needs import DOCUMENTATION, DeclaringGuard
+from ._fasterapi.declarations import Need, Security, SecurityScopes
 from ._fasterapi.internals import Depends, Faster, Request, check_version
 from ._fasterapi.openapi import scheme_of
 from ._fasterapi.protection import Protection, protection_of, sent
 from ._fasterapi.serving import Refusal, caller_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
-from .scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
+from .scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of
 
 __all__ = ["Guard", "Ownership", "Security", "SecurityScopes", "require_scope"]
-
-DOCUMENTATION: Final = "API documentation"
-KEPT_RULES: Final = 4096
 
 
 def require_scope(*names: str) -> Any:
@@ -58,7 +56,7 @@ def require_scope(*names: str) -> Any:
     return Need(None, all_of(*names))
 
 
-class Guard(asgi.Guard):
+class Guard(DeclaringGuard):
     """Guards the routes of a FasterAPI application.
 
     Args:
@@ -107,31 +105,6 @@ class Guard(asgi.Guard):
 
     # -- declared ------------------------------------------------------------------------------
 
-    def requires(
-        self,
-        *scopes: str | Requirement,
-        acr: str | Sequence[str] = (),
-        max_age: int | None = None,
-        on_expiry: str | None = None,
-    ) -> Any:
-        """What an operation needs: all of these scopes or requirements; none means any valid token.
-
-        Use it in `dependencies=[...]` of a route, a router or `include_router`, inside `Depends(...)`, or for
-        a parameter, which then receives the `Principal`: `caller: Annotated[Principal, guard.requires("users:read")]`.
-
-        Args:
-            scopes: scope names or requirements.
-            acr: acceptable authentication context classes (RFC 9470).
-            max_age: the greatest age of the authentication in seconds (RFC 9470).
-            on_expiry: "close" ends a streamed response when the token expires.
-
-        Raises:
-            ConfigurationError: a scope is not in the catalog, or an argument is misspelt.
-        """
-        requirement = as_requirement(scopes, self.catalog, where="requires()")
-        step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
-        return Need(self, requirement, step_up=step_up, close_on_expiry=closes_on_expiry(on_expiry))
-
     def require_scope(self, *names: str) -> Any:
         """What an operation needs: all of these scopes; usable wherever `requires` is.
 
@@ -142,29 +115,8 @@ class Guard(asgi.Guard):
             ConfigurationError: nothing was given, or a scope is not in the catalog.
         """
         requirement = all_of(*names)
-        self.catalog.compile(requirement, where="require_scope()")
-        return Need(self, requirement)
-
-    def optional(self, *scopes: str | Requirement) -> Any:
-        """Where a caller may be anonymous: no token gives None, a bad token is always answered 401.
-
-        Args:
-            scopes: what a caller needs who does present a token.
-        """
-        return Need(self, as_requirement(scopes, self.catalog, where="optional()"), optional=True)
-
-    def owner_or(self, anyone: str | Requirement, *, own: str | Requirement) -> Any:
-        """Own things with `own`, anybody's with `anyone`; the parameter receives an `Ownership`.
-
-        Args:
-            anyone: what is needed to touch what belongs to others, such as "posts:admin".
-            own: what is needed to touch one's own, such as "posts:write".
-
-        Raises:
-            ConfigurationError: a scope is not in the catalog.
-        """
-        wide, narrow = all_of(anyone), all_of(own)
-        return Need(self, as_requirement((any_of(narrow, wide),), self.catalog, where="owner_or()"), owner=wide)
+        self.catalog.check(requirement, where="require_scope()")
+        return self._need(requirement)
 
     def public(self, reason: str) -> Any:
         """State that a route is open to everyone.
@@ -173,6 +125,9 @@ class Guard(asgi.Guard):
             reason: why; it stands in the plan, for whoever reviews it.
         """
         return Depends(Public(reason))
+
+    def _need(self, requirement: Requirement | None, **more: Any) -> Any:
+        return Need(self, requirement, **more)
 
     # -- as a dependency: Security(guard, scopes=[...]) ----------------------------------------------
 
@@ -199,16 +154,7 @@ class Guard(asgi.Guard):
             BailiwickError: the refusal.
         """
         caller = await self.authenticate(conn)
-        requirement = as_all_of(scopes)
-        if requirement is not None:
-            rule = self._rules.get(tuple(scopes))
-            if rule is None:
-                rule = self.catalog.compile(requirement, where="Security(scopes=...)")
-                # Scopes stand in declarations, of which there are few; but nothing keeps others from making them.
-                if len(self._rules) < KEPT_RULES:
-                    self._rules[tuple(scopes)] = rule
-            if not rule.allows(caller.held):
-                caller.require(requirement)
+        self._insist(caller, scopes)
         return caller
 
     def as_http(self, error: BailiwickError) -> Exception:
@@ -288,15 +234,3 @@ class Guard(asgi.Guard):
         if protection is None or protection.guard is not self:
             raise ConfigurationError("This application is not protected; call guard.protect(app) first.")
         return protection.finish()
-
-    def _settling(self, value: Any, where: str) -> Need | Public | None:
-        """What `docs=`, `mounts=` and `default=` take: the result of `requires`, `optional` or `public`."""
-        if isinstance(value, Depends):
-            value = value.dependency
-        if isinstance(value, Need) and value.guard not in {None, self}:
-            raise ConfigurationError(f"{where} was made by another guard; its tokens would not be verified here.")
-        if value is None or isinstance(value, Need | Public):
-            return value
-        raise ConfigurationError(
-            f"{where} takes guard.requires(...) or guard.public(...), not a {type(value).__name__}."
-        )

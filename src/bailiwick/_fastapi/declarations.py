@@ -7,37 +7,22 @@ from fastapi import params
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
-from bailiwick._asgi.declared import check_step_up
-from bailiwick.graph import StepUp
+from bailiwick._asgi.needs import NeedBase
 from bailiwick.scopes import Ownership, Principal, Requirement
 
 __all__ = ["Anonymous", "Need"]
 
 
-class Need:
+class Need(NeedBase):
     """A requirement as a dependency of FastAPI; made by `guard.requires`. Equal by value.
 
     Its own dependency is the guard, so `app.dependency_overrides[guard]` reaches it too.
     """
 
-    def __init__(
-        self,
-        guard: Any,
-        requirement: Requirement | None,
-        *,
-        optional: bool = False,
-        step_up: StepUp | None = None,
-        close_on_expiry: bool = False,
-        owner: Requirement | None = None,
-    ) -> None:
-        self.guard = guard
-        self.requirement = requirement
-        self.optional = optional
-        self.step_up = step_up
-        self.close_on_expiry = close_on_expiry
-        self.owner = owner
+    def __init__(self, guard: Any, requirement: Requirement | None, **more: Any) -> None:
+        self._declare(guard, requirement, **more)
         scopes = list(requirement.smallest) if requirement is not None and len(requirement.alternatives) == 1 else []
-        source: Any = guard.anonymous if optional else guard
+        source: Any = guard.anonymous if self.optional else guard
         self.__signature__ = inspect.Signature(
             [
                 inspect.Parameter("conn", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection),
@@ -47,18 +32,6 @@ class Need:
             ]
         )
 
-    def _value(self) -> tuple[Any, ...]:
-        return (self.guard, self.requirement, self.optional, self.step_up, self.close_on_expiry, self.owner)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Need) and self._value() == other._value()
-
-    def __hash__(self) -> int:
-        return hash(self._value())
-
-    def __repr__(self) -> str:
-        return f"requires({self.requirement!r})"
-
     async def __call__(self, *, conn: HTTPConnection, caller: Any) -> Any:
         """Check the requirement of whoever the guard found; reached only where no gate decided before."""
         if caller is None or self.guard.caller(conn.scope) is not caller:
@@ -67,18 +40,6 @@ class Need:
                 return Ownership(caller.under(self.guard.catalog), self.owner)
             return caller
         return self.check(caller)
-
-    def check(self, caller: Principal) -> Principal | Ownership:
-        """Insist on the requirement, and hand out what the handler asked for."""
-        if self.requirement is not None:
-            caller.require(self.requirement)
-        if self.step_up is not None:
-            check_step_up(self.step_up, caller, self.guard.now())
-        return self.supply(caller)
-
-    def supply(self, caller: Principal) -> Principal | Ownership:
-        """What the handler's parameter is given."""
-        return Ownership(caller, self.owner) if self.owner is not None else caller
 
 
 class Anonymous:

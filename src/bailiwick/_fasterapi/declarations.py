@@ -9,11 +9,10 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from bailiwick._asgi.declared import check_step_up
+from bailiwick._asgi.needs import NeedBase
 from bailiwick.errors import BailiwickError, ConfigurationError, InvalidScope
-from bailiwick.graph import StepUp
 from bailiwick.graph.dependant import describe, key_of
-from bailiwick.scopes import Ownership, Principal, Requirement, Rule, ScopeSet, all_of
+from bailiwick.scopes import Requirement, ScopeSet
 
 from .internals import BackgroundTasks, Depends, PlainSecurityScopes, Request
 
@@ -46,45 +45,16 @@ class SecurityScopes(PlainSecurityScopes):  # type: ignore[misc]  # FasterAPI sh
         super().__init__(scopes)
 
 
-class Need(Depends):  # type: ignore[misc]  # FasterAPI ships no types
+class Need(NeedBase, Depends):  # type: ignore[misc]  # FasterAPI ships no types
     """A requirement; made by `guard.requires` and `require_scope`. Equal by value.
 
     It is a marker and the dependency that it marks at once, so that it stands as a default, in
     `Annotated`, in `dependencies=[...]` and inside `Depends(...)`.
     """
 
-    __slots__ = ("_compiled", "close_on_expiry", "guard", "optional", "owner", "requirement", "step_up")
-
-    def __init__(
-        self,
-        guard: Any,
-        requirement: Requirement | None,
-        *,
-        optional: bool = False,
-        step_up: StepUp | None = None,
-        close_on_expiry: bool = False,
-        owner: Requirement | None = None,
-    ) -> None:
-        super().__init__(self)
-        self.guard = guard
-        self.requirement = requirement
-        self.optional = optional
-        self.step_up = step_up
-        self.close_on_expiry = close_on_expiry
-        self.owner = owner
-        self._compiled: Rule | None = None
-
-    def _value(self) -> tuple[Any, ...]:
-        return (self.guard, self.requirement, self.optional, self.step_up, self.close_on_expiry, self.owner)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Need) and self._value() == other._value()
-
-    def __hash__(self) -> int:
-        return hash(self._value())
-
-    def __repr__(self) -> str:
-        return f"{'optional' if self.optional else 'requires'}({self.requirement!r})"
+    def __init__(self, guard: Any, requirement: Requirement | None, **more: Any) -> None:
+        Depends.__init__(self, self)
+        self._declare(guard, requirement, **more)
 
     async def __call__(self, request: Request, security_scopes: SecurityScopes | None = None) -> Any:
         """What FasterAPI runs where no gate decided before.
@@ -106,23 +76,6 @@ class Need(Depends):  # type: ignore[misc]  # FasterAPI ships no types
             return self.check(await guard.authorize(conn, security_scopes.scopes if security_scopes else ()))
         except BailiwickError as error:
             raise guard.as_http(error) from error
-
-    def check(self, caller: Principal) -> Principal | Ownership:
-        """Insist on the requirement, and hand out what the handler asked for."""
-        if self.requirement is not None and not self._rule().allows(caller.held):
-            caller.require(self.requirement)
-        if self.step_up is not None:
-            check_step_up(self.step_up, caller, self.guard.now())
-        return self.supply(caller)
-
-    def _rule(self) -> Rule:
-        if self._compiled is None:
-            self._compiled = self.guard.catalog.compile(self.requirement, where=repr(self))
-        return self._compiled
-
-    def supply(self, caller: Principal) -> Principal | Ownership:
-        """What the handler's parameter is given."""
-        return Ownership(caller, self.owner) if self.owner is not None else caller
 
 
 class Security(Depends):  # type: ignore[misc]  # FasterAPI ships no types
@@ -205,8 +158,3 @@ class Standalone:
 
             self._tree = Subtree(self._marker)
         return await self._tree.run(request, tasks)
-
-
-def as_all_of(scopes: Sequence[str]) -> Requirement | None:
-    """Several scopes as one requirement, or None for none."""
-    return all_of(*scopes) if scopes else None

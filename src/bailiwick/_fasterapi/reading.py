@@ -11,9 +11,9 @@ from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
 from bailiwick.graph.dependant import describe
 from bailiwick.graph.signature import metadata_in, plain_type, read_signature, source_of
-from bailiwick.scopes import Catalog, Requirement
+from bailiwick.scopes import Catalog, Requirement, all_of
 
-from .declarations import Need, Security, as_all_of
+from .declarations import Need, Security
 from .internals import Depends, PlainSecurityScopes, is_scheme
 
 __all__ = ["READER", "Declared", "entry_of", "is_ours", "read_declared", "read_route"]
@@ -110,7 +110,7 @@ def _collect(guard: Any, node: Dependant, declared: Declared, where: str) -> Non
         declared.public.append(call)
         return
     if is_ours(call, guard):
-        inherited = as_all_of(node.oauth_scopes)
+        inherited = all_of(*node.oauth_scopes) if node.oauth_scopes else None
         if isinstance(call, Need):
             both = [one for one in (inherited, call.requirement) if one is not None]
             declared.add(call, functools.reduce(lambda one, other: one & other, both) if both else None)
