@@ -1,11 +1,13 @@
 """Requests over HTTP: wrk against one uvicorn worker, each on a core of its own where there are two."""
 
+import functools
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +19,16 @@ from bench.inprocess import Times
 from bench.scenarios import Scenario
 
 CONNECTIONS = 16
+# As many as no memory of refused tokens holds.
+DIFFERENT = 4_000
+NEXT_TOKEN = """
+local turn = 0
+request = function()
+  turn = turn % #tokens + 1
+  wrk.headers["authorization"] = tokens[turn]
+  return wrk.format()
+end
+"""
 
 
 def why_not() -> str:
@@ -44,6 +56,7 @@ class Server:
         command = [sys.executable, "-m", "uvicorn", f"bench.apps:{scenario.app}", "--factory", "--port", str(self.port)]
         options = ["--no-access-log", "--log-level", "error", "--loop", "uvloop", "--http", "httptools"]
         self.process = subprocess.Popen([*_pinned(0), *command, *options])
+        self._folder = tempfile.TemporaryDirectory()
 
     def wait(self) -> None:
         """Until it answers as it should."""
@@ -67,6 +80,23 @@ class Server:
         schedstat = Path(f"/proc/{self.process.pid}/schedstat")
         return int(schedstat.read_text().split()[0]) / 1e9 if schedstat.exists() else 0.0
 
+    @functools.cached_property
+    def _varying(self) -> list[str]:
+        """What makes wrk send another token each time, where the scenario does."""
+        tokens = dict.fromkeys(
+            dict(self.scenario.headers(n))[b"authorization"] for n in range(DIFFERENT) if self._varies
+        )
+        if not tokens:
+            return []
+        script = Path(self._folder.name) / "tokens.lua"
+        listed = ",\n".join(f'"{token.decode()}"' for token in tokens)
+        script.write_text(f"local tokens = {{{listed}}}\n{NEXT_TOKEN}", encoding="utf-8")
+        return ["-s", str(script)]
+
+    @property
+    def _varies(self) -> bool:
+        return self.scenario.headers(0) != self.scenario.headers(1)
+
     def load(self, seconds: float) -> tuple[float, float]:
         """Seconds per request under wrk, and the processor's part of it."""
         before = self.worked()
@@ -74,10 +104,10 @@ class Server:
         headers = [
             part
             for name, value in self.scenario.headers(0)
-            if name != b"host"
+            if name != b"host" and not (self._varies and name == b"authorization")
             for part in ("-H", f"{name.decode()}: {value.decode()}")
         ]
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *headers, self.url]
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *headers, *self._varying, self.url]
         said = subprocess.run([*_pinned(1), *command], capture_output=True, text=True, check=True).stdout
         done = int(re.search(r"(\d+) requests in", said)[1])  # type: ignore[index]
         others = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
@@ -95,7 +125,7 @@ def measure(scenarios: Sequence[Scenario], rounds: int, seconds: float) -> tuple
         The time per request that a client sees, and the server's processor time per request, which
         other work on the machine hardly touches.
     """
-    servers = [Server(scenario) for scenario in scenarios if scenario.over_http]
+    servers = [Server(scenario) for scenario in scenarios]
     try:
         for server in servers:
             server.wait()

@@ -22,7 +22,6 @@ class Scenario:
         status: what every answer must be; a run with any other answer is no measurement.
         target: the least ratio to the baseline's requests per second, or None.
         kind: "open", "document", "guard" or "refused".
-        over_http: whether it is measured over HTTP too, where every request has the same headers.
         counterpart: the document whose code does the same, or "".
     """
 
@@ -34,7 +33,6 @@ class Scenario:
     status: int = 200
     target: float | None = None
     kind: str = "guard"
-    over_http: bool = True
     counterpart: str = ""
 
 
@@ -121,7 +119,6 @@ SCENARIOS: Final = (
         status=401,
         target=1.5,
         kind="refused",
-        over_http=False,
     ),
     Scenario(FASTERAPI, "FasterAPI, open route", "open_fasterapi", FASTERAPI, _same(GOOD), kind="open"),
     Scenario(
