@@ -165,18 +165,19 @@ class JWTVerifier:
         """
         if len(token) > self._max_bytes:
             return None
-        remembered = self._remembered
+        hashed = _begin_digest()
         try:
-            hashed = _begin_digest()
             hashed.update(token.encode())
-            digest = hashed.digest()
-            principal, until = remembered[digest]
         except UnicodeEncodeError:
             return None
-        except KeyError:
+        digest = hashed.digest()
+        remembered = self._remembered
+        known = remembered.get(digest)
+        if known is None:
             if self._forged:
                 self._check_forged(digest)
             return None
+        principal, until = known
         if self._now() >= until:
             remembered.pop(digest, None)
             return None
