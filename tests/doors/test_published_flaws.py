@@ -90,8 +90,9 @@ def test_cve_2026_33946_ghsa_qvqr_5cv7_wh35_a_connection_stays_its_callers_and_e
     @app.websocket("/ws")
     async def ws(websocket: WebSocket, caller=guard.requires("items")):
         await websocket.accept()
-        while True:
-            heard.append((caller.subject, await websocket.receive_text()))
+        heard.append((caller.subject, await websocket.receive_text()))
+        await asyncio.sleep(5)
+        await websocket.send_text("still here")
 
     client = TestClient(app)
     with client.websocket_connect("/ws", headers=issuer.bearer("items", lifetime=1)) as socket:

@@ -32,7 +32,7 @@ OTHER_SCHEMES = [
 
 
 @pytest.mark.parametrize("url", OTHER_SCHEMES)
-async def test_cve_2026_48522_nothing_is_fetched_but_by_https(url):
+async def test_cve_2026_48522_nothing_is_fetched_but_by_https(url, monkeypatch):
     with pytest.raises(ConfigurationError):
         RevocationFeed(ISSUER, keys=Keyring.from_keys(KEY), url=url)
     assert why_no_document(url, MetadataDocuments(ScopeSet(["a"])))
@@ -40,9 +40,16 @@ async def test_cve_2026_48522_nothing_is_fetched_but_by_https(url):
     async def public(_host, _port):
         return ["93.184.216.34"]
 
+    # Whatever a client of HTTP would make of such an address, it is never given one.
+    line = Line((200, {"content-type": "application/json"}, "{}"))
+    real = httpx.AsyncClient
+    monkeypatch.setattr(httpx, "AsyncClient", lambda **_: real(transport=line))
+    fetcher = MetadataFetcher(resolver=public)
     with pytest.raises(Refused) as caught:
-        await MetadataFetcher(resolver=public, timeout=0.5).fetch(url)
+        await fetcher.fetch(url)
     assert caught.value.id == "BW422"
+    assert not line.requests
+    assert (await fetcher.fetch("https://auth.example.com/x")).body == b"{}"
 
 
 class Line(httpx.AsyncBaseTransport):
@@ -69,7 +76,9 @@ def document(key=KEY, lines=()):
 )
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_cve_2026_48522_a_redirect_is_no_answer_wherever_it_leads(to, status):
-    line = Line((status, {"location": to}, ""))
+    # What it carries besides would have been believed.
+    _, headers, text = document()
+    line = Line((status, headers | {"location": to}, text))
     async with httpx.AsyncClient(transport=line, follow_redirects=True) as http:
         feed = RevocationFeed(ISSUER, keys=Keyring.from_keys(KEY), http=http)
         assert not await feed.refresh()
