@@ -3,7 +3,7 @@
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -20,14 +20,14 @@ from bailiwick._starlette.answers import answer_errors
 from bailiwick._starlette.marks import declared_by
 from bailiwick._starlette.routers import Changes, Reading, watched_routes
 from bailiwick.errors import BailiwickError, ConfigurationError
-from bailiwick.graph import Access, Kind, Plan, RoutePlan, StepUp, combine
+from bailiwick.graph import Access, Kind, Plan, RoutePlan, combine
 from bailiwick.graph.signature import source_of
 
 from . import internals
 from .declarations import Need
+from .gates import UNDER, Open, RouteGate, Several, Standing
 from .hidden import Signatures, check_signatures
 from .openapi import Document
-from .pruning import Pruning
 from .reading import (
     Declared,
     check_scopes_are_read,
@@ -40,8 +40,6 @@ from .reading import (
 __all__ = ["Protection", "protection_of"]
 
 log = logging.getLogger("bailiwick.guard")
-
-UNDER: Final = "bailiwick.protection"  # where a connection names the protection that it came in through
 
 # What stands at a route of one application: its place, its entry of the plan, and what it declares.
 Found = tuple[internals.Place | None, RoutePlan, Declared]
@@ -310,18 +308,10 @@ class Protection:
     # -- enforcing -----------------------------------------------------------------------------------
 
     def _gate(self, place: internals.Place, route: RoutePlan, declared: Declared) -> None:
-        guard = self.guard
-
         def made(full: Any) -> Standing:
-            fast = None
-            if route.kind is Kind.HTTP and place.dependant is not None:
-                pruned, chain = Pruning(guard).prune(place.dependant)
-                if pruned is not None:
-                    fast = internals.fast_app(place, full, pruned, chain.before if chain is not None else None)
-            overridden = internals.overrides_of(place)
             if route.access is Access.PUBLIC:
-                return Open(self, full, fast, overridden)
-            return RouteGate(self, route, full, fast, declared, overridden)
+                return Open(self, place, full)
+            return RouteGate(self, place, route, full, declared)
 
         def wrap(app: Any) -> Any:
             if isinstance(app, Several):
@@ -338,124 +328,6 @@ class Protection:
             return several
 
         internals.set_app(place, wrap)
-
-
-class Standing:
-    """What a protection puts in the place of a route's application.
-
-    Attributes:
-        full: the route as the framework built it.
-        protection: whose it is, if that is still there.
-    """
-
-    __slots__ = ()
-    full: Any
-    protection: Callable[[], Protection | None]
-
-
-class Open(Standing):
-    """In front of a route that is open to everyone. It decides nothing, but one application's reason opens no other's route.
-
-    As in a `RouteGate`, the statement that it is open is pruned from what runs.
-    """
-
-    __slots__ = ("_fast", "_overridden", "full", "protection")
-
-    def __init__(self, protection: Protection, full: Any, fast: Any, overridden: Any) -> None:
-        self.protection = weakref.ref(protection)
-        self.full = full
-        self._fast = fast if fast is not None else full
-        self._overridden = overridden
-
-    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
-        """Pass the connection on."""
-        return (self.full if self._overridden.dependency_overrides else self._fast)(conn, receive, send)
-
-
-class Several(Standing):
-    """In front of a route that several protected applications share: each decides about the connections that came in by it."""
-
-    __slots__ = ("each", "full")
-
-    def __init__(self, full: Any) -> None:
-        self.full = full
-        self.each: weakref.WeakKeyDictionary[Protection, Any] = weakref.WeakKeyDictionary()
-
-    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
-        """Find the gate of the application through which the connection came."""
-        gate = self.each.get(conn.get(UNDER))
-        if gate is None:
-            raise ConfigurationError("A route of protected applications was reached around all of them.", id="BW303")
-        return gate(conn, receive, send)
-
-
-class RouteGate(Gate, Standing):
-    """A gate that also honours `app.dependency_overrides`.
-
-    `full` is the route as FastAPI built it; `app` the same route over a tree from which everything
-    that the gate has settled is pruned. With overrides in force the full one runs.
-    """
-
-    __slots__ = ("_by_override", "declared", "full", "overridden", "protection")
-
-    def __init__(
-        self,
-        protection: Protection,
-        route: RoutePlan,
-        full: Any,
-        fast: Any,
-        declared: Declared,
-        overridden: Any,
-    ) -> None:
-        super().__init__(protection.guard, route, fast if fast is not None else full)
-        self.protection = weakref.ref(protection)
-        self.full = full
-        self.declared = declared
-        self.overridden = overridden
-        self._by_override: dict[frozenset[int], Gate] = {}
-
-    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
-        """Decide, and return what is to be awaited; a router awaits it, and needs no coroutine function."""
-        overrides = self.overridden.dependency_overrides
-        if overrides:
-            return self._with(overrides)(conn, receive, send)
-        return self.enter(conn, receive, send)
-
-    def _with(self, overrides: Mapping[Any, Any]) -> Any:
-        """The gate for what is not overridden, in front of the full route."""
-        parts = self.declared.parts
-        guard: Any = self.guard
-        if self.route.access is Access.OPTIONAL and (
-            guard in overrides
-            or guard.anonymous in overrides
-            or any(call in overrides for calls, _ in self.declared.optional for call in calls)
-        ):
-            return self.full
-        replaced = frozenset(
-            index
-            for index, (calls, _) in enumerate(parts)
-            if guard in overrides or any(map(overrides.__contains__, calls))
-        )
-        gate = self._by_override.get(replaced)
-        if gate is None:
-            gate = self._by_override[replaced] = Gate(guard, self._without(replaced), self.full)
-        return gate
-
-    def _without(self, replaced: frozenset[int]) -> RoutePlan:
-        """The route's plan, less what is overridden: what stands in for it runs in FastAPI's solver."""
-        route, guard = self.route, self.guard
-        if not replaced:
-            return route
-        left = [requirement for index, (_, requirement) in enumerate(self.declared.parts) if index not in replaced]
-        if not left:
-            return replace(route, access=Access.PUBLIC, requirement=None, rule=None, step_up=None)
-        requirement, rule = combine([one for one in left if one is not None], guard.catalog, where=route.label)
-        step_up: StepUp | None = None
-        for index, (calls, _) in enumerate(self.declared.parts):
-            other = getattr(calls[-1], "step_up", None) if index not in replaced else None
-            if other is not None:
-                step_up = other if step_up is None else step_up & other
-        return replace(route, requirement=requirement, rule=rule, step_up=step_up)
 
 
 # Which applications are protected, so that one mounted in another is not asked for twice.

@@ -1,0 +1,158 @@
+"""What stands at each route of a protected application, in the place of what the framework built."""
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from bailiwick._asgi.gate import Gate
+from bailiwick.errors import ConfigurationError
+from bailiwick.graph import Access, RoutePlan, StepUp, combine
+
+from .internals import Place, fast_app, overrides_of
+from .pruning import Pruning
+from .reading import Declared
+
+if TYPE_CHECKING:
+    from .protection import Protection
+
+__all__ = ["UNDER", "Open", "RouteGate", "Several", "Standing"]
+
+UNDER: Final = "bailiwick.protection"  # where a connection names the protection that it came in through
+
+
+class Standing:
+    """What a protection puts in the place of a route's application.
+
+    Attributes:
+        full: the route as the framework built it.
+        protection: whose it is, if that is still there.
+    """
+
+    __slots__ = ()
+    full: Any
+    protection: Callable[[], "Protection | None"]
+
+
+def pruned_app(guard: Any, place: Place, full: Any) -> Any:
+    """A route over a tree from which everything is pruned that its gate has settled, as far as that can be done.
+
+    Args:
+        guard: whose gate it is.
+        place: the route.
+        full: the route as the framework built it.
+    """
+    if place.is_websocket or place.dependant is None:
+        return full
+    pruned, chain = Pruning(guard).prune(place.dependant)
+    if pruned is None:
+        return full
+    return fast_app(place, full, pruned, chain.before if chain is not None else None) or full
+
+
+class Open(Standing):
+    """In front of a route that is open to everyone. It decides nothing, but one application's reason opens no other's route."""
+
+    __slots__ = ("_app", "_guard", "_overridden", "_place", "full", "protection")
+
+    def __init__(self, protection: "Protection", place: Place, full: Any) -> None:
+        self.protection = weakref.ref(protection)
+        self.full = full
+        self._guard = protection.guard
+        self._place = place
+        self._overridden = overrides_of(place)
+        self._app = self._first
+
+    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Pass the connection on."""
+        return (self.full if self._overridden.dependency_overrides else self._app)(conn, receive, send)
+
+    def _first(self, conn: Any, receive: Any, send: Any) -> Any:
+        self._app = pruned_app(self._guard, self._place, self.full)
+        return self._app(conn, receive, send)
+
+
+class Several(Standing):
+    """In front of a route that several protected applications share: each decides about the connections that came in by it."""
+
+    __slots__ = ("each", "full")
+
+    def __init__(self, full: Any) -> None:
+        self.full = full
+        self.each: weakref.WeakKeyDictionary[Protection, Any] = weakref.WeakKeyDictionary()
+
+    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Find the gate of the application through which the connection came."""
+        gate = self.each.get(conn.get(UNDER))
+        if gate is None:
+            raise ConfigurationError("A route of protected applications was reached around all of them.", id="BW303")
+        return gate(conn, receive, send)
+
+
+class RouteGate(Gate, Standing):
+    """A gate that also honours `app.dependency_overrides`.
+
+    `full` is the route as FastAPI built it; `app` the same route over a tree from which everything
+    that the gate has settled is pruned. With overrides in force the full one runs.
+
+    The pruned one is built for the first request that is let through: a thousand routes would take long, and
+    hold two handlers each, of which a process may never need most.
+    """
+
+    __slots__ = ("_by_override", "_place", "declared", "full", "overridden", "protection")
+
+    def __init__(self, protection: "Protection", place: Place, route: RoutePlan, full: Any, declared: Declared) -> None:
+        super().__init__(protection.guard, route, self._first)
+        self.protection = weakref.ref(protection)
+        self.full = full
+        self.declared = declared
+        self.overridden = overrides_of(place)
+        self._place = place
+        self._by_override: dict[frozenset[int], Gate] = {}
+
+    def _first(self, conn: Any, receive: Any, send: Any) -> Any:
+        self.app = app = pruned_app(self.guard, self._place, self.full)
+        return app(conn, receive, send)
+
+    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Decide, and return what is to be awaited; a router awaits it, and needs no coroutine function."""
+        overrides = self.overridden.dependency_overrides
+        if overrides:
+            return self._with(overrides)(conn, receive, send)
+        return self.enter(conn, receive, send)
+
+    def _with(self, overrides: Mapping[Any, Any]) -> Any:
+        """The gate for what is not overridden, in front of the full route."""
+        parts = self.declared.parts
+        guard: Any = self.guard
+        if self.route.access is Access.OPTIONAL and (
+            guard in overrides
+            or guard.anonymous in overrides
+            or any(call in overrides for calls, _ in self.declared.optional for call in calls)
+        ):
+            return self.full
+        replaced = frozenset(
+            index
+            for index, (calls, _) in enumerate(parts)
+            if guard in overrides or any(map(overrides.__contains__, calls))
+        )
+        gate = self._by_override.get(replaced)
+        if gate is None:
+            gate = self._by_override[replaced] = Gate(guard, self._without(replaced), self.full)
+        return gate
+
+    def _without(self, replaced: frozenset[int]) -> RoutePlan:
+        """The route's plan, less what is overridden: what stands in for it runs in FastAPI's solver."""
+        route, guard = self.route, self.guard
+        if not replaced:
+            return route
+        left = [requirement for index, (_, requirement) in enumerate(self.declared.parts) if index not in replaced]
+        if not left:
+            return replace(route, access=Access.PUBLIC, requirement=None, rule=None, step_up=None)
+        requirement, rule = combine([one for one in left if one is not None], guard.catalog, where=route.label)
+        step_up: StepUp | None = None
+        for index, (calls, _) in enumerate(self.declared.parts):
+            other = getattr(calls[-1], "step_up", None) if index not in replaced else None
+            if other is not None:
+                step_up = other if step_up is None else step_up & other
+        return replace(route, requirement=requirement, rule=rule, step_up=step_up)
