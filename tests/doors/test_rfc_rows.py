@@ -195,10 +195,31 @@ def test_r9728_01_r9728_02_r9728_04_r9728_06_the_metadata_stands_at_its_place_an
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", ["https://api.example/#x", "api.example", "/v1", "https://a/?x=1", ""])
-def test_r9728_01_a_resource_is_a_url_without_fragment(wrong):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "https://api.example/#x",
+        "https://api.example/#",
+        "https://a/?x=1",
+        "https://a/?",
+        "api.example",
+        "/v1",
+        "",
+        "https://:8000/",
+        "http://api.example",
+        "http://127.0.0.1.example",
+    ],
+)
+def test_r9728_01_a_resource_is_an_https_url_without_query_and_fragment(wrong):
     with pytest.raises(ConfigurationError):
         Resource(wrong)
+
+
+@pytest.mark.parametrize(
+    "right", ["https://api.example", "http://localhost:8000/v1", "http://127.0.0.1", "http://[::1]:1"]
+)
+def test_r9728_01_http_is_for_the_machine_it_is_written_on(right):
+    assert Resource(right).metadata_url.startswith(right.split("//")[0])
 
 
 def test_r9728_05_members_without_elements_are_left_out(catalog, issuer):

@@ -1,6 +1,7 @@
 """The protected resource that a guard stands for, as OAuth clients discover it."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from bailiwick.errors import ConfigurationError
@@ -19,7 +20,8 @@ class Resource:
         documentation: URL of the developers' documentation, or None.
 
     Raises:
-        ConfigurationError: the identifier is no absolute URL without query and fragment.
+        ConfigurationError: the identifier is no absolute https URL without query and fragment; http is taken for
+            loopback addresses, to try it out.
 
     Source: RFC 9728 section 2.
     """
@@ -30,10 +32,15 @@ class Resource:
     documentation: str | None = None
 
     def __post_init__(self) -> None:
+        # urlsplit drops a query or fragment that is empty; clients compare the whole text (section 3.3).
         parts = urlsplit(self.identifier)
-        if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or parts.fragment:
+        if parts.scheme not in {"https", "http"} or not parts.hostname or {"?", "#"} & set(self.identifier):
             raise ConfigurationError(
                 f"A resource identifier is an absolute URL without query and fragment, not {self.identifier!r}."
+            )
+        if parts.scheme == "http" and not _is_this_machine(parts.hostname):
+            raise ConfigurationError(
+                f"The resource identifier {self.identifier!r} must be https; http is for the machine it is written on."
             )
 
     @property
@@ -46,3 +53,10 @@ class Resource:
         """The URL that challenges name."""
         parts = urlsplit(self.identifier)
         return f"{parts.scheme}://{parts.netloc}{self.metadata_path}"
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
