@@ -53,9 +53,10 @@ def _line(row: Mapping[str, str], last: str) -> str:
 
 def _shown(placed: Mapping[str, Any]) -> str:
     """The tests, and what of the row is answered in another way than it expects."""
-    return "<br>".join([*map(_test, placed["tests"]), *([f"*{placed['note']}*"] if "note" in placed else [])])
+    return "<br>".join([*map(test_link, placed["tests"]), *([f"*{placed['note']}*"] if "note" in placed else [])])
 
 
-def _test(node: str) -> str:
+def test_link(node: str) -> str:
+    """A test as a link that reads like its sentence."""
     file, _, name = node.partition("::")
     return f"[{name.removeprefix('test_').replace('_', ' ')}](../../{file})"

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer.main
 from checklist import rfc_checklist
+from flaws import published_flaws
 
 from bailiwick.cli.app import app
 from bailiwick.cli.desk import SHARED
@@ -113,7 +114,12 @@ def _option(option: Any) -> str:
     return f"| {names} | {shown} | {' '.join((option.help or '').split())}{needed} |"
 
 
-PAGES = {"errors.md": errors, "command-line.md": command_line, "rfc-checklist.md": lambda: f"{MADE}\n{rfc_checklist()}"}
+PAGES = {
+    "errors.md": errors,
+    "command-line.md": command_line,
+    "rfc-checklist.md": lambda: f"{MADE}\n{rfc_checklist()}",
+    "published-flaws.md": lambda: f"{MADE}\n{published_flaws()}",
+}
 
 
 def main() -> int:
