@@ -27,6 +27,7 @@ from ._asgi.declared import as_requirement, closes_on_expiry, step_up_of
 from ._starlette.gates import guarded_endpoint
 from ._starlette.marks import MARK, PublicMark, name_of, source_of
 from ._starlette.protection import Protection, protection_of
+from ._starlette.routers import is_readable
 from ._starlette.walk import Walk
 from .errors import BailiwickError, ConfigurationError
 from .graph import Access, Kind, Plan, RoutePlan, combine
@@ -105,8 +106,12 @@ class Guard(asgi.Guard):
             default: what a route needs that declares nothing.
 
         Raises:
-            ConfigurationError: an argument is not a declaration.
+            ConfigurationError: the application is not Starlette's own or protected already, or an argument is not a declaration.
         """
+        if not isinstance(app, Starlette) or not is_readable(app):
+            raise ConfigurationError(
+                f"protect() takes a Starlette application, not a {type(app).__name__}; for FastAPI there is bailiwick.fastapi."
+            )
         if protection_of(app) is not None:
             raise ConfigurationError("This application is protected already.")
         for where, value in [("default", default), *(mounts or {}).items()]:

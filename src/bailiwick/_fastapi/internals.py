@@ -28,7 +28,7 @@ from fastapi.dependencies import models
 from fastapi.dependencies.models import Dependant
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
-from bailiwick._starlette.routers import Fallback, fallback_of, watched_routes
+from bailiwick._starlette.routers import Fallback, Reading, fallback_of
 from bailiwick.errors import ConfigurationError
 
 __all__ = [
@@ -92,6 +92,11 @@ class Place:
     path: str
     dependant: Dependant | None
     provider: Any = None
+
+    @property
+    def served(self) -> BaseRoute:
+        """The route that connections are handed to: FastAPI makes some routes anew where they are included."""
+        return self.route if isinstance(self.route, BaseRoute) else self.original
 
     @property
     def endpoint(self) -> Any:
@@ -165,23 +170,23 @@ def places(router: Any) -> Iterator[Place]:
         yield _place(fallback, fallback, provider=provider)
 
 
-def watch_changes(router: Any, changed: Callable[[], None]) -> None:
-    """Call `changed` whenever a route is added to `router`, or to a router that it includes.
+def watch_changes(router: Any, reading: Reading) -> None:
+    """Let it be heard whenever a route is added to `router`, or to a router that it includes.
 
     Args:
         router: `app.router`.
-        changed: what to call; it must be cheap.
+        reading: what is under way.
     """
     mark = getattr(router, "_mark_routes_changed", None)
     if mark is not None:
         if not isinstance(mark, _Marked):
             mark = router._mark_routes_changed = _Marked(mark)  # noqa: SLF001
-        mark.listen(changed)
+        mark.listen(reading.heard)
     for route in router.routes:
         included = getattr(route, "original_router", None)
         if included is not None:
-            watched_routes(included, changed)
-            watch_changes(included, changed)
+            reading.add_list(included)
+            watch_changes(included, reading)
 
 
 class _Marked:
@@ -219,7 +224,7 @@ def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
         route.app = wrap(route.app)
         return
     # An included route on FastAPI up to 0.142.0, a frontend, a route that handles connections in a way of its own.
-    handling = _handling(place)
+    handling = place.served
     handle: Any = handling.handle
     if not isinstance(handle, _Handle):
         handle = _Handle(handling, handle)
@@ -230,18 +235,13 @@ def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
         route.bailiwick_gate = wrap(getattr(route, "bailiwick_gate", handle.plain))
 
 
-def _handling(place: Place) -> BaseRoute:
-    """The route whose `handle` is called: an effective context has none of its own."""
-    return place.route if isinstance(place.route, BaseRoute) else place.original
-
-
 def _hands_over(place: Place) -> bool:
     """Whether the route's `handle` is the framework's, and passes every matched connection to `app`."""
     if place.is_fallback:
         return True
     if not isinstance(place.route, BaseRoute) and not isinstance(place.original, routing.APIRoute):
         return True  # an included frontend: the router calls the context's `app` itself
-    handling = _handling(place)
+    handling = place.served
     return type(handling).handle in _FRAMEWORKS and "handle" not in vars(handling)
 
 

@@ -18,14 +18,14 @@ from bailiwick._asgi.declared import Public
 from bailiwick._asgi.gate import Gate
 from bailiwick._starlette.answers import answer_errors
 from bailiwick._starlette.marks import declared_by
-from bailiwick._starlette.routers import Changes, Reading, watched_routes
+from bailiwick._starlette.routers import Changes, Reading, follow_router, watch_entrance, watched_routes
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, combine
 from bailiwick.graph.signature import source_of
 
 from . import internals
 from .declarations import Need
-from .gates import UNDER, Open, RouteGate, Several, Standing
+from .gates import Open, RouteGate, Several, Standing, Under
 from .hidden import Signatures, check_signatures
 from .openapi import Document
 from .reading import (
@@ -65,15 +65,15 @@ class Protection:
         self._operations: dict[Any, dict[tuple[str, str], RoutePlan]] = {}
         self._unused: set[str] = set()
         self._signatures = Signatures()
-        self._changes = Changes()
+        self._changes = Changes(self.compile)
         self._lock = threading.RLock()
 
     def install(self) -> None:
         """Hook the start, the entrance and the OpenAPI document of the application."""
         app, router = self.app, self.app.router
         PROTECTED[app] = weakref.ref(self)  # the router's entrance keeps it
-        watched_routes(router, self._changes.heard)  # early: who asks for the list from now on is given this one
         answer_errors(app, BailiwickError, self.guard.handle_error)
+        follow_router(app, self._enter)
 
         resource = self.guard.resource
         if resource is not None:
@@ -83,6 +83,12 @@ class Protection:
 
             router.add_route(resource.metadata_path, metadata, include_in_schema=False)
 
+        self._describe(app)
+
+    def _enter(self, router: Any) -> None:
+        """Hook the start and the entrance of the application's router."""
+        watched_routes(router, self._changes.heard)  # early: who asks for the list from now on is given this one
+        watch_entrance(router, self._changes)
         lifespan = router.lifespan_context
 
         @asynccontextmanager
@@ -96,17 +102,7 @@ class Protection:
 
         router.lifespan_context = compiled_first
 
-        inner = router.middleware_stack
-
-        def entrance(conn: Any, receive: Any, send: Any) -> Any:
-            # A server without lifespan, or routes added later: compile before anything is matched.
-            if self._changes.pending() and conn["type"] != "lifespan":
-                self.compile()
-            conn[UNDER] = self
-            return inner(conn, receive, send)
-
-        router.middleware_stack = entrance  # type: ignore[assignment]  # Starlette's own types are wider
-        self._describe(app)
+        router.middleware_stack = Under(self, router.middleware_stack)
 
     def check(self) -> None:
         """Insist that each route is settled; no gate is put in place yet.
@@ -185,8 +181,8 @@ class Protection:
 
     def _walk(self, app: Any, prefix: str, reading: Reading) -> Iterator[Found]:
         router = getattr(app, "router", app)
-        reading.add(router)
-        internals.watch_changes(router, reading.heard)
+        reading.add(app)
+        internals.watch_changes(router, reading)
         operations: dict[tuple[str, str], RoutePlan] = {}
         if isinstance(app, FastAPI):
             self._operations[app] = operations
@@ -210,8 +206,8 @@ class Protection:
 
     def _find(self, place: internals.Place, path: str, own_paths: set[str]) -> Found:
         kind = Kind.WEBSOCKET if place.is_websocket else Kind.MOUNT if place.is_fallback else Kind.HTTP
-        by_hand = declared_by(place.original) if place.dependant is None else None
-        standing = getattr(place.original, "app", None)
+        by_hand = declared_by(place.served) if place.dependant is None else None
+        standing = getattr(place.served, "app", None)
         if by_hand is not None and not (
             isinstance(standing, RouteGate) and standing.route is by_hand
         ):  # the Starlette door, or guard.wrap(app, ...), settled it and enforces it

@@ -4,9 +4,9 @@ import inspect
 import weakref
 from dataclasses import replace
 from functools import partial, update_wrapper
-from typing import Any
+from typing import Any, Final
 
-from starlette.routing import request_response, websocket_session
+from starlette.routing import Host, Mount, Route, WebSocketRoute, request_response, websocket_session
 
 from bailiwick._asgi.gate import Gate
 from bailiwick.errors import BailiwickError, ConfigurationError
@@ -14,8 +14,9 @@ from bailiwick.graph import Access, RoutePlan, combine
 
 from .answers import answer_here
 from .marks import MARK
+from .routers import Fallback, Placed
 
-__all__ = ["EndpointGate", "SettledGate", "guarded_endpoint"]
+__all__ = ["EndpointGate", "SettledGate", "gate_of", "gate_route", "guarded_endpoint"]
 
 
 class EndpointGate(Gate):
@@ -28,7 +29,7 @@ class EndpointGate(Gate):
         await Gate.__call__(self, conn, receive, send)
 
 
-class SettledGate(EndpointGate):
+class SettledGate(EndpointGate, Placed):
     """A gate that `protect` put in front of a route, for one application."""
 
     __slots__ = ("protection",)
@@ -42,6 +43,57 @@ class SettledGate(EndpointGate):
             await self.app(conn, receive, send)
         else:
             await EndpointGate.__call__(self, conn, receive, send)
+
+
+# What passes every connection that it matched on to the route's `app`.
+_HAND_OVER: Final = frozenset(kind.handle for kind in (Route, WebSocketRoute, Mount, Host))
+
+
+def _held_by(route: Any) -> str:
+    """Where a gate stands: in front of the route's `app`; or of its `handle`, if that may do as it likes."""
+    hands_over = getattr(type(route), "handle", None) in _HAND_OVER and "handle" not in vars(route)
+    return "app" if hands_over or isinstance(route, Fallback) else "handle"
+
+
+def gate_of(route: Any) -> SettledGate | None:
+    """The gate that `protect` put in front of a route, or None.
+
+    Args:
+        route: a route of Starlette's kind.
+    """
+    for standing in (vars(route).get("handle"), getattr(route, "app", None)):
+        if isinstance(standing, SettledGate):
+            return standing
+    return None
+
+
+def gate_route(protection: Any, entry: RoutePlan, route: Any) -> None:
+    """Put a protection's gate in front of a route.
+
+    Args:
+        protection: whose gate it is.
+        entry: what the route needs.
+        route: a route of Starlette's kind.
+
+    Raises:
+        ConfigurationError: another protected application, in which the route stands too, settles it differently.
+    """
+    standing = gate_of(route)
+    if standing is not None:
+        other = standing.protection()
+        if other is not None and other is not protection:
+            if other.guard is protection.guard and standing.route == entry:
+                return
+            raise ConfigurationError(
+                f"{entry.label} is served by two protected applications that settle it differently; build it for each."
+            )
+        if vars(route).get("handle") is standing:
+            route.handle = SettledGate(protection, entry, standing.app)
+        else:
+            route.app = SettledGate(protection, entry, standing.app)
+        return
+    name = _held_by(route)
+    setattr(route, name, SettledGate(protection, entry, getattr(route, name)))
 
 
 def guarded_endpoint(guard: Any, plan: RoutePlan, endpoint: Any) -> Any:

@@ -10,11 +10,11 @@ from typing import Any, Final
 from starlette.applications import Starlette
 
 from bailiwick.errors import BailiwickError, ConfigurationError
-from bailiwick.graph import Plan, RoutePlan
+from bailiwick.graph import Plan
 
 from .answers import answer_errors
-from .gates import SettledGate
-from .routers import Changes, watched_routes
+from .gates import gate_route
+from .routers import Changes, follow_router, watch_entrance, watched_routes
 from .walk import Walk
 
 __all__ = ["Protection", "protection_of"]
@@ -31,33 +31,33 @@ class Protection:
         self.mounts = {path.rstrip("/") or "/": value for path, value in mounts.items() if value is not None}
         self.default = default
         self._plan: Plan | None = None
-        self._changes = Changes()
+        self._changes = Changes(self.settle)
         self._lock = threading.RLock()
 
     def install(self) -> None:
         """Hook the start and the entrance of the application."""
-        app, router = self.app, self.app.router
-        PROTECTED[app] = weakref.ref(self)  # the router's entrance keeps it
+        PROTECTED[self.app] = weakref.ref(self)  # the router's lifespan keeps it
+        answer_errors(self.app, BailiwickError, self.guard.handle_error)
+        follow_router(self.app, self._enter)
+
+    def _enter(self, router: Any) -> None:
+        """Hook the start and the entrance of the application's router."""
         watched_routes(router, self._changes.heard)  # early: who asks for the list from now on is given this one
-        answer_errors(app, BailiwickError, self.guard.handle_error)
-        lifespan, inner = router.lifespan_context, router.middleware_stack
+        watch_entrance(router, self._changes)
+        lifespan = router.lifespan_context
 
         @asynccontextmanager
         async def checked_first(started: Any) -> AsyncIterator[Any]:
             if self._plan is None:
                 walk = Walk(self.mounts, self.default)
-                Plan(tuple(entry for entry, _ in walk.entries(app, ""))).check()
+                Plan(tuple(entry for entry, _ in walk.entries(self.app, ""))).check()
             async with lifespan(started) as state:
-                self.settle()  # what starts up may have added routes
+                # What starts up may add routes, and build anew what is there.
+                self._changes.heard()
+                self.settle()
                 yield state
 
-        def entrance(conn: Any, receive: Any, send: Any) -> Any:
-            if self._changes.pending() and conn["type"] != "lifespan":
-                self.settle()
-            return inner(conn, receive, send)
-
         router.lifespan_context = checked_first
-        router.middleware_stack = entrance  # type: ignore[assignment]  # Starlette's own types are wider
 
     def settle(self) -> Plan:
         """Read every route, insist that each is settled, and put gates where none stands yet.
@@ -88,23 +88,10 @@ class Protection:
                 answer_errors(inner, BailiwickError, self.guard.handle_error)
             for entry, route in found:
                 if route is not None:
-                    self._gate(entry, route)
+                    gate_route(self, entry, route)
             self._plan = plan
             self._changes.finish(reading)
             return plan
-
-    def _gate(self, entry: RoutePlan, route: Any) -> None:
-        standing = route.app
-        if isinstance(standing, SettledGate):
-            other = standing.protection()
-            if other is not None and other is not self:
-                if other.guard is self.guard and standing.route == entry:
-                    return
-                raise ConfigurationError(
-                    f"{entry.label} is served by two protected applications that settle it differently; build it for each."
-                )
-            standing = standing.app
-        route.app = SettledGate(self, entry, standing)
 
 
 # Which applications are protected.

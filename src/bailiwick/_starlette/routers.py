@@ -2,11 +2,22 @@
 
 import weakref
 from collections.abc import Callable, Iterable
+from types import MethodType
 from typing import Any, Self, SupportsIndex
 
 from starlette.routing import BaseRoute, Router
 
-__all__ = ["Changes", "Fallback", "Reading", "fallback_of", "watched_routes"]
+__all__ = [
+    "Changes",
+    "Fallback",
+    "Placed",
+    "Reading",
+    "fallback_of",
+    "follow_router",
+    "is_readable",
+    "watch_entrance",
+    "watched_routes",
+]
 
 
 class Fallback(BaseRoute):
@@ -44,14 +55,36 @@ def fallback_of(router: Any) -> Fallback | None:
     return Fallback(router)
 
 
-class Changes:
-    """Whether the routes of an application are still those that were read; asked for each request."""
+def is_readable(app: Any) -> bool:
+    """Whether what an application serves is what stands in its router's list; FastAPI serves more than that.
 
-    def __init__(self) -> None:
+    Args:
+        app: an application of Starlette's kind, or a router.
+    """
+    return getattr(type(getattr(app, "router", app)), "app", None) is Router.app
+
+
+class Placed:
+    """What a protection puts in front of something that is served."""
+
+    __slots__ = ()
+
+
+class Changes:
+    """Whether the routes of an application are still those that were read; asked for each request.
+
+    Args:
+        settle: a bound method that reads them anew.
+    """
+
+    def __init__(self, settle: Callable[[], object]) -> None:
+        self._settle = weakref.WeakMethod(settle)
         # A change is heard as a new object; what was read last is the one that was there before the reading began.
         self._latest = object()
         self._read: object = None
         self._routers: list[tuple[Any, Any]] = []
+        self._defaults: list[tuple[Any, Any]] = []
+        self._applications: list[tuple[Any, Any]] = []
 
     def heard(self) -> None:
         """Something has changed."""
@@ -59,7 +92,7 @@ class Changes:
 
     def begin(self) -> "Reading":
         """Begin to read all routes; what changes from now on is not in it."""
-        return Reading(self._latest, self.heard)
+        return Reading(self._latest, self)
 
     def finish(self, reading: "Reading") -> None:
         """What was read is in force.
@@ -67,16 +100,38 @@ class Changes:
         Args:
             reading: what `begin` returned.
         """
-        self._routers, self._read = reading.routers, reading.began_at
+        self._routers, self._applications = reading.routers, reading.applications
+        self._defaults = [(router, _standing(router, read)) for router, read in reading.defaults]
+        self._read = reading.began_at
 
     def pending(self) -> bool:
         """Whether something changed since, or nothing was ever read."""
         if self._read is not self._latest:
             return True
-        for router, routes in self._routers:  # noqa: SIM110 - a generator would cost more
-            if router.routes is not routes:  # changes within the list are heard
+        # Changes within a list are heard. Generators would cost more than these loops.
+        for router, routes in self._routers:
+            if router.routes is not routes:
+                return True
+        for router, default in self._defaults:
+            if router.default is not default:
+                return True
+        for app, router in self._applications:  # noqa: SIM110
+            if app.router is not router:
                 return True
         return False
+
+    def keep_up(self) -> None:
+        """Read the routes anew if something changed."""
+        if self.pending():
+            settle = self._settle()
+            if settle is not None:
+                settle()
+
+
+def _standing(router: Any, read: Any) -> Any:
+    """What stands for everything that no route matches: what was read, or what was put in front of it since."""
+    default = router.default
+    return default if isinstance(default, Placed) else read
 
 
 class Reading:
@@ -84,21 +139,122 @@ class Reading:
 
     Args:
         began_at: the latest change before it.
-        heard: what is called after a later one.
+        changes: what hears of a later one.
     """
 
-    def __init__(self, began_at: object, heard: Callable[[], None]) -> None:
+    def __init__(self, began_at: object, changes: Changes) -> None:
         self.began_at = began_at
-        self.heard = heard
+        self.changes = changes
+        self.heard = changes.heard
         self.routers: list[tuple[Any, Any]] = []
+        self.defaults: list[tuple[Any, Any]] = []
+        self.applications: list[tuple[Any, Any]] = []
 
-    def add(self, router: Any) -> None:
-        """Watch a router, before its routes are read.
+    def add(self, app: Any) -> None:
+        """Watch what connections come in by, before its routes are read.
+
+        Args:
+            app: an application of Starlette's kind, or a router that is one.
+        """
+        router = getattr(app, "router", app)
+        if router is not app:
+            self.applications.append((app, router))
+        if hasattr(router, "default"):
+            self.defaults.append((router, router.default))
+        self.add_list(router)
+        watch_entrance(router, self.changes)
+
+    def add_list(self, router: Any) -> None:
+        """Watch a router's list of routes only, as of one that is included by another.
 
         Args:
             router: a router of Starlette's kind.
         """
         self.routers.append((router, watched_routes(router, self.heard)))
+
+
+class Entrance:
+    """Stands directly in front of a router's matching, behind its middleware and that of its application.
+
+    While a connection waits in there, routes may change: what was asked where it came in is out of date by then.
+
+    Args:
+        app: what matches.
+    """
+
+    __slots__ = ("_asked", "app")
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        self.app = app
+        self._asked: list[weakref.ref[Changes]] = []
+
+    def ask(self, changes: Changes) -> None:
+        """Let these changes be followed before anything is matched.
+
+        Args:
+            changes: of one protected application; a router may be mounted in several.
+        """
+        left = [one for one in self._asked if one() not in {None, changes}]
+        self._asked = [*left, weakref.ref(changes)]
+
+    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Follow what changed, and pass the connection on."""
+        if conn["type"] != "lifespan":
+            for one in self._asked:
+                changes = one()
+                if changes is not None:
+                    changes.keep_up()
+        return self.app(conn, receive, send)
+
+
+def follow_router(app: Any, entered: Callable[[Any], None]) -> None:
+    """Call `entered` with an application's router, and with each that takes its place before connections come in.
+
+    Args:
+        app: an application of Starlette's kind.
+        entered: called once for each router.
+    """
+    entered(app.router)
+    known = [weakref.ref(app.router)]
+    build = app.build_middleware_stack
+
+    def built() -> Any:
+        router = app.router
+        if all(one() is not router for one in known):
+            known.append(weakref.ref(router))
+            entered(router)
+        return build()
+
+    app.build_middleware_stack = built
+
+
+def watch_entrance(router: Any, changes: Changes) -> None:
+    """See to it that whoever comes to a router finds what changed until then settled.
+
+    Args:
+        router: a router of Starlette's kind; of one that is entered in a way of its own nothing is changed.
+        changes: of the protected application.
+    """
+    holder, name = router, "middleware_stack"
+    layer = getattr(holder, name, None)
+    while layer is not None and not isinstance(layer, Entrance | MethodType):
+        if not hasattr(layer, "app"):
+            break
+        holder, name, layer = layer, "app", layer.app
+    if isinstance(layer, Entrance):
+        layer.ask(changes)
+        return
+    if not (isinstance(layer, MethodType) and layer.__self__ is router):  # middleware that hides what it wraps
+        holder, name = router, "middleware_stack"
+        layer = getattr(holder, name, None)
+    if layer is None:
+        return
+    entrance = Entrance(layer)
+    entrance.ask(changes)
+    try:
+        setattr(holder, name, entrance)
+    except AttributeError:  # middleware that cannot be changed
+        entrance.app, router.middleware_stack = router.middleware_stack, entrance
 
 
 def watched_routes(router: Any, heard: Callable[[], None]) -> "WatchedRoutes":
@@ -147,8 +303,8 @@ class WatchedRoutes(list[BaseRoute]):
         self._tell()
 
     def extend(self, routes: Iterable[BaseRoute], /) -> None:
-        """Add routes."""
-        super().extend(routes)
+        """Add routes, all or none: who is still making them, or fails to, leaves nothing unheard behind."""
+        super().extend(list(routes))
         self._tell()
 
     def insert(self, index: SupportsIndex, route: BaseRoute, /) -> None:
@@ -179,8 +335,10 @@ class WatchedRoutes(list[BaseRoute]):
 
     def sort(self, **how: Any) -> None:
         """Try the routes in another order."""
-        super().sort(**how)
-        self._tell()
+        try:
+            super().sort(**how)
+        finally:
+            self._tell()  # what fails half-way has changed the order too
 
     def __setitem__(self, index: Any, value: Any) -> None:
         super().__setitem__(index, value)
@@ -191,7 +349,7 @@ class WatchedRoutes(list[BaseRoute]):
         self._tell()
 
     def __iadd__(self, routes: Iterable[BaseRoute]) -> Self:  # type: ignore[misc,override]  # as list does
-        super().__iadd__(routes)
+        super().__iadd__(list(routes))
         self._tell()
         return self
 
@@ -199,3 +357,7 @@ class WatchedRoutes(list[BaseRoute]):
         super().__imul__(times)
         self._tell()
         return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """A copy is a plain list: nobody watches what is done with it."""
+        return list, (list(self),)

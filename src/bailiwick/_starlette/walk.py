@@ -10,9 +10,9 @@ from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 from bailiwick._asgi.gate import Gate
 from bailiwick.graph import Access, Kind, RoutePlan
 
-from .gates import SettledGate
+from .gates import SettledGate, gate_of
 from .marks import MARK, declared_by, name_of, source_of
-from .routers import Fallback, fallback_of
+from .routers import Fallback, fallback_of, is_readable
 
 __all__ = ["Walk"]
 
@@ -25,7 +25,7 @@ class Walk:
     Args:
         mounts: what settles mounted applications, by their paths.
         default: what settles a route that declares nothing.
-        reached: called with each router before its routes are read.
+        reached: called with each application or router before its routes are read.
 
     Attributes:
         applications: the mounted Starlette applications.
@@ -33,7 +33,7 @@ class Walk:
     """
 
     def __init__(
-        self, mounts: Mapping[str, Any], default: Any, reached: Callable[[Any], None] = lambda _router: None
+        self, mounts: Mapping[str, Any], default: Any, reached: Callable[[Any], None] = lambda _app: None
     ) -> None:
         self.mounts = mounts
         self.default = default
@@ -44,7 +44,7 @@ class Walk:
     def entries(self, app: Any, prefix: str) -> Iterator[tuple[RoutePlan, Any | None]]:
         """Each route's entry, and the route itself where a gate is still to be put in front of it."""
         router = getattr(app, "router", app)
-        self._reached(router)
+        self._reached(app)
         if isinstance(app, Starlette):
             self.applications.append(app)
         fallback = fallback_of(router)
@@ -56,7 +56,7 @@ class Walk:
                 yield self._entry(route, path)
 
     def _entry(self, route: BaseRoute, path: str) -> tuple[RoutePlan, Any | None]:
-        declared = None if isinstance(getattr(route, "app", None), SettledGate) else declared_by(route)
+        declared = None if gate_of(route) is not None else declared_by(route)
         todo = declared is None
         if declared is None:
             declared = self._settled(path, self.default)
@@ -95,7 +95,7 @@ class Walk:
             return
         if settled is None and isinstance(reason := getattr(inner, "public_reason", None), str):
             settled = RoutePlan("", (), Kind.MOUNT, "", "", Access.PUBLIC, reason=reason)
-        if settled is None and isinstance(inner, Starlette | Router):
+        if settled is None and isinstance(inner, Starlette | Router) and is_readable(inner):
             yield from self.entries(inner, path)
             return
         if isinstance(inner, Starlette):
