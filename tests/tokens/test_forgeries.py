@@ -1,6 +1,7 @@
 """A forged token that is presented again is refused at once, and nothing else ever comes of that memory."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -106,3 +107,76 @@ def test_without_a_memory_nothing_is_remembered_of_forgeries_either(world, setti
     refusal(verifier, bad)
     refusal(verifier, bad)
     assert source.asked == 2
+
+
+class Slow(Source):
+    """A key source that something happens to between finding the keys and handing them out."""
+
+    def __init__(self, *keys):
+        super().__init__(*keys)
+        self.then = lambda: None
+
+    async def find(self, kid, alg):
+        found = await super().find(kid, alg)
+        self.then()
+        return found
+
+
+def test_a_token_that_is_being_verified_while_its_key_is_withdrawn_is_not_remembered(world):
+    source = Slow(world.key)
+    verifier = world.verifier(source)
+    token = world.token()
+
+    def withdrawn():
+        source.ring = Keyring.from_keys(SigningKey.generate("ES256", kid=world.key.kid))
+        verifier.forget()
+
+    source.then = withdrawn
+    asyncio.run(verifier.verify(token))  # found before it was withdrawn
+    source.then = lambda: None
+    assert verifier.verify_cached(token) is None
+    assert refusal(verifier, token).id == "BW203"
+
+
+def test_a_forgery_that_is_being_looked_at_while_keys_change_is_looked_at_again(world):
+    other = SigningKey.generate("ES256", kid=world.key.kid)
+    source = Slow(world.key)
+    verifier = world.verifier(source)
+    token = Signer(other).sign(world.claims())
+
+    def came():
+        source.ring = Keyring.from_keys(other)
+        verifier.forget()
+
+    source.then = came
+    assert refusal(verifier, token).id == "BW203"
+    assert asyncio.run(verifier.verify(token)).subject == "user-1"
+
+
+def test_forged_and_good_tokens_side_by_side_in_many_threads_never_change_places(world):
+    verifier = world.verifier(cache_size=8)
+    good = [world.token(sub=f"user-{number}") for number in range(6)]
+    bad = [forged(token) for token in good]
+    wrong = []
+
+    def hammer(turn):
+        for number in range(300):
+            index = (number + turn) % len(good)
+            for token, subject in ((good[index], f"user-{index}"), (bad[index], None)):
+                try:
+                    found = verifier.verify_cached(token) or asyncio.run(verifier.verify(token))
+                except InvalidToken as refused:
+                    if subject is not None or refused.id != "BW203":
+                        wrong.append((subject, refused.id))
+                else:
+                    if found.subject != subject:
+                        wrong.append((subject, found.subject))
+            if number % 50 == 0:
+                verifier.forget()
+
+    threads = [threading.Thread(target=hammer, args=(turn,)) for turn in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert wrong == []

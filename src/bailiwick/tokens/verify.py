@@ -123,6 +123,8 @@ class JWTVerifier:
         self._checks = tuple(checks)
         self._remembered: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self._forged: OrderedDict[bytes, float] = OrderedDict()
+        # What was proved by keys that were found before `forget` is not remembered after it.
+        self._era = object()
         self._lock = threading.Lock()
         self.issuer = self._rules.issuer
         self.audience = self._rules.audience
@@ -144,14 +146,15 @@ class JWTVerifier:
                 return remembered
         envelope = read(token, max_bytes=self._max_bytes)
         self._rules.check_type(envelope.typ)
+        era = self._era
         if not await self._is_signed(envelope):
-            self._remember_forged(token)
+            self._remember_forged(token, era)
             raise InvalidToken(FORGED, id="BW203")
         now = self._now()
         principal = self._rules.read(read_claims(envelope.payload), now)
         checked = self._check(principal)
         # As the token has it: what a check takes away today it may give back with its next answer.
-        self._remember(token, principal, now)
+        self._remember(token, principal, now, era)
         return checked
 
     def verify_cached(self, token: str) -> Principal | None:
@@ -193,8 +196,9 @@ class JWTVerifier:
         return principal
 
     def forget(self) -> None:
-        """Drop every remembered answer, as after a key was withdrawn."""
+        """Drop every remembered answer, as after a key was withdrawn; who is being verified meanwhile is not remembered."""
         with self._lock:
+            self._era = object()
             self._remembered.clear()
             self._forged.clear()
 
@@ -216,12 +220,14 @@ class JWTVerifier:
             raise InvalidToken("The token's signing key is unknown.", id="BW203")
         return any(_signed(envelope, key) for key in candidates)
 
-    def _remember(self, token: str, principal: Principal, now: float) -> None:
+    def _remember(self, token: str, principal: Principal, now: float, era: object) -> None:
         ends = principal.expires_at
         until = min(now + self._cache_seconds, now if ends is None else ends)
         if self._cache_size == 0 or until <= now:
             return
         with self._lock:
+            if self._era is not era:
+                return
             self._remembered[sha256(token.encode()).digest()] = (principal, until)
             while len(self._remembered) > self._cache_size:
                 self._remembered.popitem(last=False)
@@ -239,10 +245,12 @@ class JWTVerifier:
             raise InvalidToken(FORGED, id="BW203")
         self._forged.pop(digest, None)
 
-    def _remember_forged(self, token: str) -> None:
+    def _remember_forged(self, token: str, era: object) -> None:
         if self._cache_size == 0 or self._cache_seconds == 0:
             return
         with self._lock:
+            if self._era is not era:
+                return
             self._forged[sha256(token.encode()).digest()] = self._now() + min(self._cache_seconds, FORGED_SECONDS)
             while len(self._forged) > self._cache_size:
                 self._forged.popitem(last=False)
