@@ -36,6 +36,16 @@ for noun, acts in {"db": db, "user": user, "role": role, "client": client, "key"
     app.add_typer(acts, name=noun)
 
 
+def _in_paragraphs(text: str) -> str:
+    """A docstring as --help shows it: typer keeps the line breaks of all paragraphs but the first, wherever they fall."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+for table in (app, *(group.typer_instance for group in app.registered_groups)):
+    for one in table.registered_commands if table is not None else ():
+        one.help = _in_paragraphs(getattr(one.callback, "__doc__", None) or "")
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"bailiwick {bailiwick.__version__}")

@@ -46,6 +46,7 @@ def _typed(prompt: str, *, twice: bool) -> str:
                 if not twice or not first or getpass.getpass(f"{prompt}, again: ") == first:
                     return first
         except EOFError:
+            typer.echo(err=True)  # the cursor still stands behind the question
             return ""
         typer.echo("The two differ.", err=True)
     _refuse("The two differed three times; nothing was changed.")
@@ -75,9 +76,13 @@ def confirm(question: str, *, sure: bool) -> None:
         return
     if not sys.stdin.isatty():
         _refuse(f"{question} Say so with --yes; there is no terminal to ask at.")
+    typer.echo(f"{question} [y/N]: ", err=True, nl=False)
+    # Not typer.confirm, which makes the same of Ctrl-C as of the end of the input: a refusal.
     with _interruptible():
-        agreed = typer.confirm(question, err=True)
-    if not agreed:
+        answer = sys.stdin.readline(MAX_LINE)
+    if not answer:
+        typer.echo(err=True)
+    if answer.strip().lower() not in {"y", "yes"}:
         _refuse("Nothing was changed.")
 
 

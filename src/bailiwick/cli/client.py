@@ -12,6 +12,7 @@ from bailiwick.errors import ConfigurationError
 from . import records
 from .asking import ask_secret
 from .desk import Desk, at_desk
+from .ending import reason
 
 __all__ = ["client"]
 
@@ -21,7 +22,7 @@ Id = Annotated[str, typer.Argument(help="The client's id.")]
 OwnSecret = Annotated[
     bool, typer.Option("--own-secret", help="Ask for the secret (or read it from standard input), and make none.")
 ]
-SHOWN_ONCE = "It is shown once and kept nowhere:"
+SHOWN_ONCE = "The secret is shown once and kept nowhere:"
 
 
 @client.command("add")
@@ -178,18 +179,23 @@ async def enable(desk: Desk, id: Id) -> None:
 
 
 def _grant_name(given: str) -> str:
-    """The wire name of a grant that was named by its short one; anything else as it is."""
+    """The wire name of a grant that was named by its short one, or by its wire name."""
     from bailiwick.authority.records import GrantType
 
     short = given.upper().replace("-", "_")
-    return GrantType[short].value if short in GrantType.__members__ else given
+    if short in GrantType.__members__:
+        return GrantType[short].value
+    if given not in [one.value for one in GrantType]:
+        known = ", ".join(one.name.lower() for one in GrantType)
+        raise ConfigurationError(f"There is no grant type {given!r}. Known are: {known}.", id="BW130")
+    return given
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as bad:
-        raise ConfigurationError(f"The keys {str(path)!r} cannot be read: {bad}.", id="BW130") from bad
+        raise ConfigurationError(f"The keys {str(path)!r} cannot be read: {reason(bad)}.", id="BW130") from bad
 
 
 def _hand_over(desk: Desk, said: str, record: dict[str, object], secret: str | None) -> None:

@@ -42,7 +42,7 @@ async def status(ground: Ground) -> None:
             "condition": "condition",
             "version": "version",
             "newest": "newest version",
-            "octets": "octets",
+            "octets": "bytes",
             "others_may_read": "others may read it",
         },
     )
@@ -85,7 +85,7 @@ async def backup(
 
     copy = await asyncio.to_thread(back_up, ground.configured.store, to)
     octets = copy.stat().st_size
-    ground.out.done(f"Wrote {copy}, {octets} octets, readable by you alone.", {"path": str(copy), "octets": octets})
+    ground.out.done(f"Wrote {copy}, {octets} bytes, readable by you alone.", {"path": str(copy), "octets": octets})
 
 
 @db.command("purge")

@@ -10,7 +10,7 @@ import typer
 
 from bailiwick.errors import BailiwickError, ConfigurationError, InvalidScope, Refused
 
-__all__ = ["EXIT_CANNOT", "EXIT_REFUSED", "plain", "refusals"]
+__all__ = ["EXIT_CANNOT", "EXIT_REFUSED", "plain", "reason", "refusals"]
 
 # What was asked for is not there, or may not be; nothing was changed.
 EXIT_REFUSED: Final = 1
@@ -47,3 +47,8 @@ def plain(text: str) -> str:
     operator reads, or type for them.
     """
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+
+
+def reason(bad: OSError | UnicodeDecodeError) -> str:
+    """Why a file cannot be read or written: without its number, and without the name, which the message has said."""
+    return (bad.strerror if isinstance(bad, OSError) else None) or str(bad)

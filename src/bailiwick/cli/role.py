@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,7 +45,7 @@ async def set_scopes(desk: Desk, name: Name, scopes: Scopes) -> None:
     await desk.admin.role(name)
     changed = await desk.admin.set_role(name, scopes)
     record = records.role(changed, await desk.admin.accounts())
-    desk.out.done(f"The role {changed.name} holds {changed.scopes}; {record['people']} people have it.", record)
+    desk.out.done(f"The role {changed.name} holds {changed.scopes}; {_people(record)} it.", record)
 
 
 @role.command("drop")
@@ -56,6 +56,13 @@ async def drop(
     """Delete a role, and take it from everybody."""
     record = records.role(await desk.admin.role(name), await desk.admin.accounts())
     if record["people"]:
-        confirm(f"{record['people']} people have the role {name}. Take it from them and delete it?", sure=yes)
+        confirm(f"{_people(record)} the role {name}. Take it away and delete it?", sure=yes)
     await desk.admin.drop_role(name)
-    desk.out.done(f"Deleted the role {name}; {record['people']} people had it.", record)
+    desk.out.done(f"Deleted the role {name}; {_people(record, past=True)} it.", record)
+
+
+def _people(record: dict[str, Any], *, past: bool = False) -> str:
+    """How many have the role, with the verb that the number takes."""
+    count: int = record["people"]
+    verb = "had" if past else "has" if count < 2 else "have"
+    return f"{'nobody' if count == 0 else '1 person' if count == 1 else f'{count} people'} {verb}"

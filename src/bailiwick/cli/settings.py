@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from bailiwick.errors import ConfigurationError
 from bailiwick.scopes import Catalog, ScopeSet
 
+from .ending import reason
+
 if TYPE_CHECKING:
     from bailiwick.server import AuthorizationServer, KeyEncryptionKey, Settings
 
@@ -108,7 +110,7 @@ class Configured(BaseSettings):
                 f"{FILE}, or make one with: bailiwick init"
             ) from bad
         except (OSError, UnicodeDecodeError) as bad:
-            raise ConfigurationError(f"The catalog {str(self.catalog)!r} cannot be read: {bad}.") from bad
+            raise ConfigurationError(f"The catalog {str(self.catalog)!r} cannot be read: {reason(bad)}.") from bad
         return Catalog.from_toml(text)
 
     def authority_settings(self) -> Settings:
@@ -259,7 +261,7 @@ def _document(file: Path | None) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as bad:
         raise ConfigurationError(f"The settings {str(path)!r} are not valid TOML: {bad}.") from bad
     except (OSError, UnicodeDecodeError) as bad:
-        raise ConfigurationError(f"The settings {str(path)!r} cannot be read: {bad}.") from bad
+        raise ConfigurationError(f"The settings {str(path)!r} cannot be read: {reason(bad)}.") from bad
     if "key_encryption_key" in document:
         # This file lies beside the store and in version control; a key in it protects nothing.
         raise ConfigurationError(

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from bailiwick.errors import ConfigurationError
+
 from . import records
 from .asking import ask_secret
 from .desk import Desk, at_desk
@@ -30,6 +32,11 @@ async def add(
     no_password: Annotated[bool, typer.Option("--no-password", help="They cannot log in by password.")] = False,
 ) -> None:
     """Add a person. Asks for their password, twice; or reads it from standard input."""
+    # Before a password is asked for, twice, in vain; what counts is that the act looks at all of it again.
+    if await desk.authority.store.account_named(name) is not None:
+        raise ConfigurationError(f"The name {name!r} is taken.", id="BW106")
+    for each in role or ():
+        await desk.admin.role(each)
     password = None if no_password else ask_secret(f"Password for {name}")
     made = await desk.admin.create_account(name, password, roles=role or (), grants=scope or ())
     desk.out.done(f"Added {made.name} ({made.id}).", records.account(made))

@@ -1,0 +1,132 @@
+"""What the commands say and how they ask: true in singular and plural, readable, and ended by Ctrl-C."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import typer.main
+
+from bailiwick.cli.app import app
+
+PASSWORD = "correct horse battery\n"
+
+
+def test_it_is_the_secret_that_is_shown_once_and_not_the_client(house):
+    added = house("client", "add", "nightly", "--grant", "client_credentials", "--scope", "posts:read").stdout
+    assert added.startswith("Added the client nightly. The secret is shown once and kept nowhere:\n\n  bwk_")
+    assert "The secret is shown once" in house("client", "rotate-secret", "nightly").stdout
+
+
+def test_an_unknown_grant_is_answered_with_the_names_that_the_option_takes(house):
+    said = house.refusal("client", "add", "x", "--grant", "devicecode", "--scope", "posts:read")
+    known = re.search(r"Known are: (.*)\. \[BW130\]", said)[1].split(", ")
+    assert "device_code" in known
+    for name in known:
+        assert "There is no grant type" not in house.process(
+            "client", "add", "x-" + name, "--grant", name, "--scope", "posts:read"
+        ).stderr  # fmt: skip
+
+
+def test_a_grant_may_be_named_as_it_is_on_the_wire(house):
+    wire = "urn:ietf:params:oauth:grant-type:token-exchange"
+    assert house.json("client", "add", "x", "--grant", wire, "--scope", "posts:read")["grants"] == [wire]
+
+
+def test_nobody_one_person_and_several_are_told_apart(house):
+    house("role", "add", "moderator", "posts:read")
+    assert "; nobody has it." in house("role", "set", "moderator", "posts:*").stdout
+    house("user", "add", "eve", "--role", "moderator", input=PASSWORD)
+    assert "; 1 person has it." in house("role", "set", "moderator", "posts:*").stdout
+    house("user", "add", "bob", "--role", "moderator", input=PASSWORD)
+    assert "; 2 people have it." in house("role", "set", "moderator", "posts:*").stdout
+    assert house("role", "drop", "moderator", "--yes").stdout == "Deleted the role moderator; 2 people had it.\n"
+
+
+@pytest.mark.parametrize("option", ["--settings", "--catalog"])
+def test_a_file_that_cannot_be_read_is_named_once_and_without_a_number(house, option):
+    folder = house.folder / "unreadable.toml"
+    folder.mkdir()
+    said = house.refusal("user", "list", option, str(folder), code=2)
+    assert "cannot be read: Is a directory. [BW100]" in said
+    assert "Errno" not in said
+
+
+def test_the_help_of_a_command_breaks_no_line_within_a_paragraph():
+    def walk(command):
+        yield command
+        for one in getattr(command, "commands", {}).values():
+            yield from walk(one)
+
+    texts = [command.help for command in walk(typer.main.get_command(app))]
+    assert len(texts) > 30
+    assert [text for text in texts if "\n" in text.replace("\n\n", "")] == []
+    assert any("\n\n" in text for text in texts)
+
+
+def at_a_terminal(house, keys, *args):
+    """Type the keys once the command has asked; what it said, and its exit code."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bailiwick", *args], cwd=house.folder, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    said = b""
+    while not said.rstrip().endswith(b":"):
+        said += os.read(master, 4096)
+    time.sleep(0.3)  # it has asked; now it waits
+    if keys is None:
+        process.send_signal(signal.SIGINT)
+    else:
+        os.write(master, keys)
+    try:
+        while data := os.read(master, 4096):
+            said += data
+    except OSError:  # Linux says so when the other end is closed
+        pass
+    os.close(master)
+    return said.decode().replace("\r\n", "\n"), process.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(["ADA"], "The name 'ADA' is taken."), (["eve", "--role", "editr"], "There is no role 'editr'.")],
+    ids=["a taken name", "an unknown role"],
+)
+def test_a_person_who_cannot_be_added_is_refused_before_a_password_is_asked_for(house, words, why):
+    # There is no password to be had, and that is not what it complains about.
+    assert why in house.refusal("user", "add", *words)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+class TestAtATerminal:
+    def test_ctrl_c_at_a_question_ends_with_130_and_changes_nothing(self, house):
+        before = house.json("key", "list")
+        _, code = at_a_terminal(house, None, "key", "rotate", "--at-once")
+        assert code == 130
+        assert house.json("key", "list") == before
+
+    @pytest.mark.parametrize(
+        "keys", [b"n\n", b"\n", b"\x04", b"perhaps\n"], ids=["no", "nothing", "the end", "unclear"]
+    )
+    def test_whatever_is_not_yes_is_no(self, house, keys):
+        before = house.json("key", "list")
+        said, code = at_a_terminal(house, keys, "key", "rotate", "--at-once")
+        assert said.splitlines()[-1] == "bailiwick: Nothing was changed."
+        assert code == 1
+        assert house.json("key", "list") == before
+
+    @pytest.mark.parametrize("keys", [b"y\n", b"YES\n"])
+    def test_yes_is_yes(self, house, keys):
+        before = house.json("key", "list")
+        assert at_a_terminal(house, keys, "key", "rotate", "--at-once")[1] == 0
+        assert house.json("key", "list") != before
+
+    def test_the_end_of_the_input_at_a_password_is_told_on_a_line_of_its_own(self, house):
+        said, code = at_a_terminal(house, b"\x04", "user", "add", "eve")
+        assert said.splitlines()[-1].startswith("bailiwick: Password for eve: nothing was given.")
+        assert code == 1
