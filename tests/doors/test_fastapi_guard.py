@@ -1,6 +1,7 @@
 """The FastAPI door: requirements declared in FastAPI's ways are enforced, exactly and early."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Annotated
 
@@ -602,6 +603,49 @@ def test_fastapi_13056_a_guard_hidden_by_a_string_annotation_is_found_and_refuse
     with pytest.raises(ConfigurationError, match=r"/hidden.*caller") as failed:
         guard.plan(app)
     assert failed.value.id == "BW121"
+
+
+ALIASED = """
+from __future__ import annotations
+from typing import Annotated
+from fastapi import Depends, Security
+
+def build(app, guard):
+    Boss = Annotated[object, Security(guard, scopes=["items"])]
+    def below(caller: Boss = None): ...
+    @app.get("/handler")
+    async def handler(caller: Boss = None):
+        return "open"
+    @app.get("/below", dependencies=[Depends(below)])
+    async def other():
+        return "open"
+
+def harmless(app, needed):
+    from decimal import Decimal
+    @app.get("/known")
+    async def known(session: Decimal = Depends(needed)):
+        return "known"
+"""
+
+
+def test_an_alias_that_only_a_local_scope_knows_may_be_a_guards_whatever_it_is_called(guard, issuer):
+    app = FastAPI()
+    guard.protect(app, default=guard.public("nothing is settled by the route itself"))
+    namespace = {}
+    exec(compile(ALIASED, "aliased.py", "exec", dont_inherit=True), namespace)
+    with contextlib.suppress(NameError):  # FastAPI 0.123 cannot read such a handler, and does not serve it
+        namespace["build"](app, guard)
+
+    while any(route.path in {"/handler", "/below"} for route in app.routes):
+        with pytest.raises(ConfigurationError, match=r"/(handler|below).*caller.*'Boss'") as failed:
+            guard.plan(app)
+        assert failed.value.id == "BW121"
+        served = next(route for route in app.routes if route.path in {"/handler", "/below"})
+        app.router.routes.remove(served)
+
+    with contextlib.suppress(NameError):
+        namespace["harmless"](app, lambda: 1)
+        assert TestClient(app).get("/known").json() == "known"  # what the parameter depends on is seen, and runs
 
 
 def test_one_application_is_protected_once(app, guard):

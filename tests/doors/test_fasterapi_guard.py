@@ -1018,6 +1018,32 @@ def test_a_guard_hidden_by_a_string_annotation_is_found_and_refused(guard, defau
     assert "open" not in client_of(app).get("/hidden").text
 
 
+ALIASED = """
+from __future__ import annotations
+from typing import Annotated
+from bailiwick.fasterapi import Security
+
+def build(app, guard):
+    Boss = Annotated[object, Security(guard, scopes=["items"])]
+    @app.get("/hidden")
+    async def hidden(caller: Boss = None):
+        return "open"
+"""
+
+
+def test_an_alias_that_only_a_local_scope_knows_may_be_a_guards_whatever_it_is_called(guard):
+    app = Faster()
+    guard.protect(app, default=guard.public("nothing is settled by the route itself"))
+    namespace = {}
+    exec(compile(ALIASED, "aliased.py", "exec", dont_inherit=True), namespace)
+    namespace["build"](app, guard)
+
+    with pytest.raises(ConfigurationError, match=r"/hidden.*caller.*'Boss'") as failed:
+        guard.plan(app)
+    assert failed.value.id == "BW121"
+    assert "open" not in client_of(app).get("/hidden").text
+
+
 def test_one_application_is_protected_once_and_only_declarations_settle_groups(app, guard):
     with pytest.raises(ConfigurationError, match="already"):
         guard.protect(app)

@@ -39,7 +39,7 @@ class Signature:
 
     Attributes:
         call: whose it is.
-        hidden: the parameters whose annotations stayed text that looks like a guard's, with the text.
+        hidden: the parameters whose annotations stayed text that may be a guard's, with the text.
         marked: the parameters with a dependency or a guard, and all of those in their order.
     """
 
@@ -48,8 +48,17 @@ class Signature:
     def __init__(self, call: Callable[..., Any]) -> None:
         self.call = call
         parameters = read_signature(call, closures=False)
-        self.hidden = tuple((one.parameter, one.text) for one in unresolved_in(parameters) if one.suspicious)
+        self.hidden = tuple(_hidden(parameters))
         self.marked = tuple(_marked(parameters))
+
+
+def _hidden(parameters: list[inspect.Parameter]) -> Iterator[tuple[str, str]]:
+    for parameter in parameters:
+        for one in unresolved_in([parameter]):
+            # `Boss` may stand for a guard as well as for a number. Without a default FastAPI answers 422 or 500; with
+            # one that is a dependency it runs that; with any other it runs the handler, and nobody notices.
+            if one.suspicious or not (one.required or isinstance(parameter.default, params.Depends)):
+                yield one.parameter, one.text
 
 
 def _marked(parameters: list[inspect.Parameter]) -> Iterator[Marked]:
@@ -83,8 +92,8 @@ def check_signatures(place: Place, where: str, signatures: Signatures) -> None:
         signature = signatures.of(node.call)  # type: ignore[arg-type]  # nodes without a call are not among them
         for parameter, text in signature.hidden:
             raise ConfigurationError(
-                f"{where}: the annotation of the parameter {parameter!r} stayed text ({text!r}), so its "
-                "guard would never run. Move what it names to module level, drop 'from __future__ import annotations', or declare the "
+                f"{where}: the annotation of the parameter {parameter!r} stayed text ({text!r}), so a "
+                "guard in it would never run. Move what it names to module level, drop 'from __future__ import annotations', or declare the "
                 "requirement with dependencies=[guard.requires(...)].",
                 id="BW121",
             )

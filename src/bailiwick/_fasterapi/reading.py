@@ -135,10 +135,12 @@ def _check_hidden(tree: Dependant, where: str) -> None:
     """Refuse a parameter whose annotation stayed a string and hides a guard (PEP 563 in a local scope)."""
     for node in tree.walk():
         for hidden in node.unresolved:
-            if hidden.suspicious:
+            # `Boss` may stand for a guard as well as for a number; without a default no request is answered, with
+            # one the handler runs.
+            if hidden.suspicious or not hidden.required:
                 raise ConfigurationError(
                     f"{where}: the annotation of the parameter {hidden.parameter!r} stayed text ({hidden.text!r}), so "
-                    "its guard would never run. Move what it names to module level, drop 'from __future__ import "
+                    "a guard in it would never run. Move what it names to module level, drop 'from __future__ import "
                     "annotations', or declare the requirement with dependencies=[guard.requires(...)].",
                     id="BW121",
                 )
