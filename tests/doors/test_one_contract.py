@@ -1,0 +1,207 @@
+"""All doors answer the same bad request with the same bytes, whichever way a route was guarded and whatever is remembered."""
+
+import asyncio
+import json
+
+import pytest
+from fastapi import FastAPI
+from FasterAPI import Faster
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+from test_fastapi_attacks import over_asgi
+
+from bailiwick import all_of, any_of
+from bailiwick.asgi import Guard as PlainGuard
+from bailiwick.asgi import Resource
+from bailiwick.errors import Unavailable
+from bailiwick.fastapi import Guard as FastAPIGuard
+from bailiwick.fasterapi import Guard as FasterAPIGuard
+from bailiwick.starlette import Guard as StarletteGuard
+from bailiwick.tokens import JWTVerifier, Keyring, Signer, SigningKey
+
+NEEDS = any_of("users:delete", all_of("users:read", "posts:read"))
+
+
+async def said(request):
+    return PlainTextResponse("reached")
+
+
+async def handler():
+    return "reached"
+
+
+def fastapi(guard, protected):
+    app = FastAPI(openapi_url=None)
+    if protected:
+        guard.protect(app)
+    app.get("/x", dependencies=[guard.requires(NEEDS)])(handler)
+    return app
+
+
+def fasterapi(guard, protected):
+    app = Faster(openapi_url=None)
+    if protected:
+        guard.protect(app)
+    app.get("/x", dependencies=[guard.requires(NEEDS)])(handler)
+    return app
+
+
+def starlette(guard, protected):
+    app = Starlette(routes=[Route("/x", guard.requires(NEEDS)(said))])
+    if protected:
+        guard.protect(app)
+    return app
+
+
+def by_default(guard, protected):
+    app = Starlette(routes=[Route("/x", said)])
+    guard.protect(app, default=guard.requires(NEEDS))
+    return app
+
+
+def wrapped(guard, protected):
+    return guard.wrap(Starlette(routes=[Route("/x", said)]), NEEDS)
+
+
+def mounted(guard, protected):
+    app = Starlette(routes=[Mount("/", guard.wrap(Starlette(routes=[Route("/x", said)]), NEEDS))])
+    guard.protect(app)
+    return app
+
+
+DOORS = {
+    "fastapi": (FastAPIGuard, fastapi, True),
+    "fastapi, not protected": (FastAPIGuard, fastapi, False),
+    "fasterapi": (FasterAPIGuard, fasterapi, True),
+    "fasterapi, not protected": (FasterAPIGuard, fasterapi, False),
+    "starlette": (StarletteGuard, starlette, True),
+    "starlette, not protected": (StarletteGuard, starlette, False),
+    "starlette by default": (StarletteGuard, by_default, True),
+    "starlette mount": (StarletteGuard, mounted, True),
+}
+
+
+# FasterAPI's own exception carries one text: without `protect` the challenge is exact, and the body has no more than that.
+ONE_TEXT = "fasterapi, not protected"
+
+
+def as_far_as(door, answer):
+    status, headers, body = answer
+    return (status, headers, {"detail": body["detail"]}) if door == ONE_TEXT and body else answer
+
+
+class Broken:
+    """A verifier whose provider cannot be reached."""
+
+    async def verify(self, token):
+        raise Unavailable("The keys cannot be fetched.", retry_after=7)
+
+
+def bearer(token):
+    return [(b"authorization", b"Bearer " + (token if isinstance(token, bytes) else token.encode()))]
+
+
+def requests_of(issuer):
+    """Bad requests by their names: headers, the query, and the status that the contract demands."""
+    good = issuer.token("users:delete")
+    head, claims, signature = good.split(".")
+    another = Signer(SigningKey.generate("ES256", kid=issuer.key.kid))
+    foreign = another.sign({"iss": "https://as.example", "aud": "https://api.example", "sub": "mallory"})
+    return {
+        "nothing": ([], b"", 401),
+        "another scheme": ([(b"authorization", b"Basic YTpi")], b"", 401),
+        "no scheme": ([(b"authorization", good.encode())], b"", 401),
+        "an empty header": ([(b"authorization", b"")], b"", 401),
+        "an empty token": ([(b"authorization", b"Bearer ")], b"", 401),
+        "no space": ([(b"authorization", b"Bearer")], b"", 401),
+        "two headers": (bearer(good) + bearer(good), b"", 400),
+        "two headers, the second forged": (bearer(good) + bearer(foreign), b"", 400),
+        "in the query too": (bearer(good), b"access_token=" + good.encode(), 400),
+        "in the query only": ([], b"access_token=" + good.encode(), 401),
+        "another script": (bearer(b"\xc3\xa9.b.c"), b"", 401),
+        "not base64": (bearer('a"b'), b"", 401),
+        "too long": (bearer("a" * 100_000), b"", 401),
+        "one part": (bearer("abc"), b"", 401),
+        "no algorithm": (bearer("eyJhbGciOiJub25lIn0.e30."), b"", 401),
+        "another signature": (bearer(f"{head}.{claims}.{signature[::-1]}"), b"", 401),
+        "another key": (bearer(foreign), b"", 401),
+        "another claim": (bearer(f"{head}.{claims[::-1]}.{signature}"), b"", 401),
+        "expired": (bearer(issuer.token("users:delete", lifetime=-120)), b"", 401),
+        "another audience": (bearer(issuer.token("users:delete", aud="https://other.example")), b"", 401),
+        "another issuer": (bearer(issuer.token("users:delete", iss="https://evil.example")), b"", 401),
+        "no scope": (bearer(issuer.token("")), b"", 403),
+        "too few": (bearer(issuer.token("users:read")), b"", 403),
+        "a scope nobody knows": (bearer(issuer.token("users:delet")), b"", 403),
+        "good": (bearer(good), b"", 200),
+    }
+
+
+def answers(app, headers, query):
+    status, given, body = over_asgi(app, "/x", headers, query_string=query)
+    given = {name.lower(): value for name, value in given.items()}
+    if status == 200:
+        return status, None, None
+    named = {name: given.get(name) for name in (b"www-authenticate", b"content-type", b"cache-control", b"retry-after")}
+    return status, named, json.loads(body)
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("disclose", [True, False])
+def test_every_door_answers_bad_requests_as_the_plain_gate_does(catalog, issuer, door, disclose):
+    kind, build, protected = DOORS[door]
+    options = {
+        "realm": 'the "api"',
+        "disclose_scopes": disclose,
+        "resource": Resource("https://api.example", ("https://as.example",)),
+    }
+    verifier = JWTVerifier(
+        Keyring.from_keys(issuer.key), issuer="https://as.example", audience="https://api.example", cache_size=64
+    )
+    app = build(kind(catalog, verifier, **options), protected)
+    reference = wrapped(PlainGuard(catalog, issuer.inner, **options), True)
+
+    for name, (headers, query, status) in requests_of(issuer).items():
+        expected = answers(reference, headers, query)
+        assert expected[0] == status, name
+        for _ in range(3):  # the second and third time from memory
+            assert answers(app, headers, query) == as_far_as(door, expected), name
+        if status in {401, 403}:
+            challenge = expected[1][b"www-authenticate"]
+            assert b"resource_metadata=" in challenge
+            assert (b"scope=" in challenge) is (disclose and status == 403)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_says_503_when_nobody_can_tell(catalog, issuer, door):
+    kind, build, protected = DOORS[door]
+    app = build(kind(catalog, Broken()), protected)
+    reference = wrapped(PlainGuard(catalog, Broken()), True)
+    headers = bearer(issuer.token("users:delete"))
+
+    expected = answers(reference, headers, b"")
+    assert expected[0] == 503
+    assert expected[1][b"retry-after"] == b"7"
+    assert answers(app, headers, b"") == as_far_as(door, expected)
+    assert answers(app, [], b"")[0] == 401
+
+
+# Without `protect` FastAPI and FasterAPI run the dependencies, each when it likes.
+@pytest.mark.parametrize("door", [one for one in [*DOORS, "wrap"] if not one.startswith("fast") or DOORS[one][2]])
+def test_a_refusal_is_decided_before_the_body_is_read(catalog, issuer, door):
+    kind, build, protected = DOORS.get(door, (PlainGuard, wrapped, True))
+    app = build(kind(catalog, issuer.cached()), protected)
+    sent = []
+
+    async def receive():
+        raise AssertionError("the body was asked for")
+
+    async def send(message):
+        sent.append(message)
+
+    over = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "path": "/x"}
+    over |= {"raw_path": b"/x", "root_path": "", "scheme": "http", "query_string": b"", "headers": []}
+    over |= {"server": ("test", 80), "client": ("test", 1)}
+    for _ in range(2):
+        asyncio.run(app(dict(over), receive, send))
+    assert [one["status"] for one in sent if one["type"] == "http.response.start"] == [401, 401]
