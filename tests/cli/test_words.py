@@ -56,6 +56,12 @@ def test_a_file_that_cannot_be_read_is_named_once_and_without_a_number(house, op
     assert "Errno" not in said
 
 
+def test_a_host_that_is_not_there_is_named_without_a_number(house):
+    said = house.refusal("serve", "--host", "nowhere.invalid", code=2)
+    assert "The host 'nowhere.invalid' is not an address of this machine: " in said
+    assert "Errno" not in said
+
+
 def test_the_help_of_a_command_breaks_no_line_within_a_paragraph():
     def walk(command):
         yield command

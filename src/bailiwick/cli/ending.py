@@ -49,6 +49,6 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
-def reason(bad: OSError | UnicodeDecodeError) -> str:
-    """Why a file cannot be read or written: without its number, and without the name, which the message has said."""
+def reason(bad: OSError | UnicodeError) -> str:
+    """What went wrong with a file or an address: without a number, and without the name, which the message has said."""
     return (bad.strerror if isinstance(bad, OSError) else None) or str(bad)

@@ -14,6 +14,8 @@ import uvicorn
 
 from bailiwick.errors import ConfigurationError
 
+from .ending import reason
+
 __all__ = ["address_of", "listen", "run_async", "serve_on"]
 
 # Seconds that open requests are given to end when the process is told to stop.
@@ -35,7 +37,7 @@ def listen(host: str, port: int) -> socket.socket:
         # Named, because asyncio sends small answers at once (TCP_NODELAY) on sockets that say so; others wait for 40 ms.
         sock = socket.socket(family, kind, socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as bad:
-        raise ConfigurationError(f"The host {host!r} is not an address of this machine: {bad}.") from bad
+        raise ConfigurationError(f"The host {host!r} is not an address of this machine: {reason(bad)}.") from bad
     try:
         if sys.platform != "win32":  # there, the option would let two servers share a port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,9 +45,8 @@ def listen(host: str, port: int) -> socket.socket:
         sock.listen(socket.SOMAXCONN)
     except OSError as bad:
         sock.close()
-        reason = bad.strerror or str(bad)
         raise ConfigurationError(
-            f"Cannot listen on {host} port {port}: {reason}. Choose another with --port, or stop what uses it."
+            f"Cannot listen on {host} port {port}: {reason(bad)}. Choose another with --port, or stop what uses it."
         ) from bad
     return sock
 
