@@ -56,6 +56,32 @@ def test_a_file_that_cannot_be_read_is_named_once_and_without_a_number(house, op
     assert "Errno" not in said
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("x = ", "The catalog is not valid TOML: "), ('[scopes]\n"a b" = "x"\n', "'a b' is not a scope")],
+    ids=["no TOML", "no scope"],
+)
+def test_a_catalog_that_is_wrong_is_named(house, text, why):
+    (house.folder / "other.toml").write_text(text)
+    said = house.refusal("user", "list", "--catalog", "other.toml", code=2)
+    assert said.startswith("bailiwick: In 'other.toml': ")
+    assert why in said
+
+
+def test_a_detail_that_repeats_the_description_is_said_alone(house):
+    (house.folder / "junk.db").write_bytes(bytes(range(200)))
+    said = house.refusal("user", "list", "--store", "junk.db", code=2)
+    assert said.count("is not a SQLite database") == 1
+    assert "SQLITE_NOTADB" in said
+    assert said.endswith(" [BW502]\n")
+
+
+def test_ending_all_that_somebody_holds_says_what_that_was(house):
+    said = "All that ada held has ended: 0 refresh families, and every access token.\n"
+    assert house("token", "revoke", "--user", "ada", "--yes").stdout == said
+    assert house.json("token", "revoke", "--user", "ada", "--yes") == {"kind": "subject", "revoked": "ada", "ended": 0}
+
+
 def test_a_host_that_is_not_there_is_named_without_a_number(house):
     said = house.refusal("serve", "--host", "nowhere.invalid", code=2)
     assert "The host 'nowhere.invalid' is not an address of this machine: " in said

@@ -93,7 +93,7 @@ async def backup(
 async def purge(desk: Desk) -> None:
     """Delete what has expired and proves nothing any more, old lines of the journal among it."""
     gone = await desk.admin.purge()
-    desk.out.done(f"Deleted {gone} rows.", {"deleted": gone})
+    desk.out.done(f"Deleted {gone} {'row' if gone == 1 else 'rows'}.", {"deleted": gone})
 
 
 @db.command("journal")

@@ -31,8 +31,10 @@ def refusals(*, acting: bool = False) -> Iterator[None]:
     try:
         yield
     except BailiwickError as why:
-        typer.echo(f"bailiwick: {plain(why.description)} [{why.id}]", err=True)
-        if why.detail != why.description:
+        # A detail that begins with the description says all of it, and more.
+        longer = why.detail.startswith(why.description.removesuffix("."))
+        typer.echo(f"bailiwick: {plain(why.detail if longer else why.description)} [{why.id}]", err=True)
+        if not longer:
             typer.echo(f"  {plain(why.detail)}", err=True)
         refused = acting and isinstance(why, ConfigurationError | InvalidScope | Refused) and why.id not in _KEYS
         raise typer.Exit(EXIT_REFUSED if refused else EXIT_CANNOT) from why

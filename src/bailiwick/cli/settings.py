@@ -111,7 +111,10 @@ class Configured(BaseSettings):
             ) from bad
         except (OSError, UnicodeDecodeError) as bad:
             raise ConfigurationError(f"The catalog {str(self.catalog)!r} cannot be read: {reason(bad)}.") from bad
-        return Catalog.from_toml(text)
+        try:
+            return Catalog.from_toml(text)
+        except ConfigurationError as bad:
+            raise ConfigurationError(f"In {str(self.catalog)!r}: {bad.description}", id=bad.id) from bad
 
     def authority_settings(self) -> Settings:
         """What the authority is told.

@@ -151,4 +151,8 @@ def _tell(desk: Desk, kind: str, which: str, ended: int, *, lasting: bool = Fals
     if ended == 0 and not lasting:
         desk.out.done(f"Nothing to revoke: {which} is unknown, or had ended.", record)
         raise typer.Exit(EXIT_REFUSED)
+    if lasting:
+        families = "family" if ended == 1 else "families"
+        desk.out.done(f"All that {which} held has ended: {ended} refresh {families}, and every access token.", record)
+        return
     desk.out.done(f"Revoked {kind} {which}; {ended} ended.", record)
