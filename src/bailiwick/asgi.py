@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ._asgi.connection import ASGIApp, Conn, Receive, Send, authorization_of
 from ._asgi.declared import Public, check_step_up, closes_on_expiry, step_up_of
-from ._asgi.gate import POLICY_VIOLATION, Gate
+from ._asgi.gate import POLICY_VIOLATION, Gate, knows, recall_of
 from ._asgi.resource import Resource
 from .errors import BailiwickError, ConfigurationError, InsufficientScope, MissingCredentials
 from .graph.plan import Access, Kind, Plan, RoutePlan, combine
@@ -114,10 +114,10 @@ class Guard:
         self.on_decision = on_decision
         self.on_expiry = on_expiry
         self.now = now
-        self._verify_cached: Callable[[str], Principal | None] = getattr(verifier, "verify_cached", _never_cached)
         # One key for each guard: two guards with different verifiers never take over each other's caller.
         self._key = f"bailiwick.caller.{id(self)}"
         self._proof = f"bailiwick.proof.{id(self)}"  # the header that the caller was proved by
+        self._known = knows(recall_of(verifier), catalog, self._key, self._proof)
         self._set_challenge(Challenge(realm, resource_metadata, disclose_scopes))
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -341,7 +341,3 @@ def _heard(returned: Any) -> None:
         if close is not None:
             close()
         raise TypeError("on_decision returned something to await; it must be a plain function")
-
-
-def _never_cached(_token: str) -> None:
-    return None

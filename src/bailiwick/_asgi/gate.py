@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from bailiwick.errors import BailiwickError, InvalidToken
 from bailiwick.graph.plan import Access, RoutePlan
-from bailiwick.scopes import Principal, ScopeSet
+from bailiwick.scopes import Catalog, Principal, Rule, ScopeSet
 
 from .connection import ASGIApp, Conn, Message, Receive, Send
 
 if TYPE_CHECKING:
     from bailiwick.asgi import Guard
 
-__all__ = ["NOBODY", "POLICY_VIOLATION", "Gate"]
+__all__ = ["NOBODY", "POLICY_VIOLATION", "Gate", "knows", "recall_of"]
 
 log = logging.getLogger("bailiwick.guard")
 
@@ -34,12 +34,15 @@ class Gate:
         app: what is guarded.
     """
 
-    __slots__ = ("_headers_only", "app", "guard", "route")
+    __slots__ = ("_headers_only", "_known", "_rule", "app", "guard", "route")
 
     def __init__(self, guard: Guard, route: RoutePlan, app: ASGIApp) -> None:
         self.guard = guard
         self.route = route
         self.app = app
+        # At hand here, and not each time through guard and route: most of what a gate costs is looking up.
+        self._known = guard._known  # noqa: SLF001 - gate and guard are one
+        self._rule = route.rule
         self._headers_only = (
             route.access is Access.GUARDED
             and route.step_up is None
@@ -60,13 +63,12 @@ class Gate:
         kind = conn["type"]
         if kind == "http":
             if self._headers_only:
-                guard = self.guard
                 try:
-                    caller = self._known(conn)
+                    caller = self._known(conn, self._rule)
                 except BailiwickError as refusal:  # the verifier remembers that the token is forged
-                    return guard.refuse(refusal, conn, receive, send)
+                    return self.guard.refuse(refusal, conn, receive, send)
                 if caller is NOBODY:
-                    return guard.refuse(guard._no_credentials, conn, receive, send)  # noqa: SLF001 - gate and guard are one
+                    return self.guard.refuse(self.guard._no_credentials, conn, receive, send)  # noqa: SLF001
                 if caller is not None:
                     return self.app(conn, receive, send)
         elif kind == "lifespan":
@@ -87,39 +89,6 @@ class Gate:
             await self._until_expiry(caller, conn, receive, send)
         else:
             await self.app(conn, receive, send)
-
-    def _known(self, conn: Conn) -> Principal | None:
-        """The path of nearly every request: a token that was verified before, and scopes that suffice.
-
-        `NOBODY` means that there is no credential at all, None "not so simple": `admit` then decides from the start.
-
-        Raises:
-            BailiwickError: the verifier refuses the token from memory.
-        """
-        guard = self.guard
-        value = None
-        for name, content in conn["headers"]:
-            if name == b"authorization":
-                if value is not None:
-                    return None
-                value = content
-        if value is None:
-            return NOBODY
-        if value[:7] != b"Bearer " or b"access_token=" in conn.get("query_string", b""):
-            return None
-        try:
-            caller = guard._verify_cached(value[7:].decode("ascii"))  # noqa: SLF001
-        except UnicodeDecodeError:
-            return None
-        if caller is None:
-            return None
-        caller = caller.under(guard.catalog)
-        rule = self.route.rule
-        if rule is not None and not rule.allows(caller.held):
-            return None
-        conn[guard._key] = caller  # noqa: SLF001
-        conn[guard._proof] = value  # noqa: SLF001
-        return caller
 
     async def _until_expiry(self, caller: Principal, conn: Conn, receive: Receive, send: Send) -> None:
         """Run the application, and end the connection at the token's `exp` (MCP SDK #2718, CVE-2026-33946)."""
@@ -142,3 +111,62 @@ class Gate:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "token expired"})
         elif window.cancelled_caught and not begun:
             await self.guard.refuse(InvalidToken("The access token has expired.", id="BW208"), conn, receive, send)
+
+
+Recall = Callable[[bytes], Principal | None]
+Known = Callable[[Conn, Rule | None], Principal | None]
+
+
+def knows(recall: Recall, catalog: Catalog, key: str, proof: str) -> Known:
+    """The path of nearly every request, for one guard: a token that was verified before, and scopes that suffice.
+
+    What it returns takes a connection and the route's rule. It answers `NOBODY` where there is no credential at all, and None where it
+    is "not so simple": then `Guard.admit` decides from the start. It raises what `recall` raises.
+
+    Args:
+        recall: the verifier's memory.
+        catalog: what says which scopes cover what.
+        key: where the caller is left in the connection.
+        proof: where the header that proved it is left.
+    """
+
+    def known(conn: Conn, rule: Rule | None) -> Principal | None:
+        value = None
+        for name, content in conn["headers"]:
+            if name == b"authorization":
+                if value is not None:
+                    return None
+                value = content
+        if value is None:
+            return NOBODY
+        if value[:7] != b"Bearer " or b"access_token=" in conn.get("query_string", b""):
+            return None
+        caller = recall(value[7:])
+        if caller is None:
+            return None
+        caller = caller.under(catalog)
+        if rule is not None and not rule.allows(caller.held):
+            return None
+        conn[key] = caller
+        conn[proof] = value
+        return caller
+
+    return known
+
+
+def recall_of(verifier: object) -> Recall:
+    """The memory of a verifier: its own, or what its `verify_cached` remembers, or none.
+
+    Args:
+        verifier: anything with `verify`.
+    """
+    own: Recall | None = getattr(verifier, "recall", None)
+    if own is not None:
+        return own
+    cached: Callable[[str], Principal | None] | None = getattr(verifier, "verify_cached", None)
+
+    def recall(token: bytes) -> Principal | None:
+        # What is no ASCII is no token; `verify` says so.
+        return cached(token.decode("ascii")) if cached is not None and token.isascii() else None
+
+    return recall

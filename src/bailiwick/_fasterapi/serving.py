@@ -112,19 +112,18 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
         refuse: makes the answer of a refusal.
         metadata: what FasterAPI keeps of the route.
     """
-    gate = Gate(guard, route, _nothing_behind)
-    known = gate._known  # noqa: SLF001 - one gate for every door
-    headers_only, closes = gate._headers_only, route.close_on_expiry  # noqa: SLF001
+    known, rule, closes = guard._known, route.rule, route.close_on_expiry  # noqa: SLF001
+    headers_only = Gate(guard, route, _nothing_behind)._headers_only  # noqa: SLF001 - one gate for every door
     nobody, call = guard._no_credentials, run.call  # noqa: SLF001
 
     async def answer(conn: Any, request: Any, tasks: Any) -> Any:
-        caller = known(conn) if headers_only else None
-        if caller is None:
-            try:
+        try:
+            caller = known(conn, rule) if headers_only else None
+            if caller is None:
                 caller = await guard.admit(route, conn)
-            except BailiwickError as error:
-                return refuse(error)
-        elif caller is NOBODY:
+        except BailiwickError as error:
+            return refuse(error)
+        if caller is NOBODY:
             return refuse(nobody)
         if not closes:
             return await call(request, tasks, caller)
