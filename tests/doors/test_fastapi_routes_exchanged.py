@@ -3,8 +3,12 @@
 Both doors read routes in the same way, so each test is of both, and of every release that the matrix tries.
 """
 
+import asyncio
 import contextlib
 import copy
+import sys
+import threading
+import time
 
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -13,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Match, Mount, Route, Router, request_response
 from starlette.testclient import TestClient
+from test_fastapi_attacks import over_asgi
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard as FastAPIGuard
@@ -393,3 +398,69 @@ def test_a_wrapping_that_an_inclusion_leaves_behind_settles_nothing(guard):
 
     with pytest.raises(ConfigurationError, match="/x"), TestClient(app):
         pass
+
+
+# --- threads ------------------------------------------------------------------------------------------
+
+
+def test_a_route_is_closed_before_another_thread_can_see_it(door, issuer):
+    app = door.app(Route("/a", said))
+    door.guard.protect(app, default=door.guard.requires("items"))
+    routes = app.router.routes
+
+    with TestClient(app) as client:
+        assert client.get("/a").status_code == 401
+        late = Route("/late", said)
+        routes._close(late)
+        list.append(routes, late)  # the other thread has come as far as this, and has not said so yet
+        for _ in range(2):
+            assert client.get("/late").status_code == 401
+            assert client.get("/late", headers=issuer.bearer("items")).status_code == 200
+        assert "handle" not in vars(late), "what was read is as fast as any other"
+
+
+def test_a_route_that_left_the_list_before_it_was_read_stays_closed(door):
+    app = door.app(Route("/a", said))
+    door.guard.protect(app, default=door.guard.requires("items"))
+
+    with TestClient(app) as client:
+        assert client.get("/a").status_code == 401
+        late = Route("/late", said)
+        app.router.routes.append(late)
+        app.router.routes.remove(late)  # a request that has matched it already gets no further
+        assert client.get("/a").status_code == 401
+        with pytest.raises(ConfigurationError, match="no longer"):
+            asyncio.run(late.handle({"type": "http", "headers": []}, None, None))
+
+
+def test_routes_that_come_and_go_in_another_thread_are_never_open(door):
+    app = door.app(Route("/a", said))
+    door.guard.protect(app, default=door.guard.requires("items"))
+    assert door.guard.plan(app)
+    seen = set()
+    ended = threading.Event()
+
+    def come_and_go():
+        for _ in range(150):
+            app.router.routes.append(Route("/late", said))
+            time.sleep(0.0003)
+            app.router.routes.pop()
+        ended.set()
+
+    def ask():
+        while not ended.is_set():
+            seen.add(over_asgi(app, "/late")[0])
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=come_and_go), threading.Thread(target=ask), threading.Thread(target=ask)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    finally:
+        sys.setswitchinterval(switch)
+    app.router.routes.append(Route("/late", said))
+    assert over_asgi(app, "/late")[0] == 401
+    assert seen <= {401, 404, 500}  # 500: it was matched, and gone before it was read

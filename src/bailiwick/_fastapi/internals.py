@@ -19,6 +19,7 @@ import dataclasses
 import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import CodeType
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from fastapi.dependencies.models import Dependant
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
 from bailiwick._starlette.routers import Fallback, Reading, fallback_of
+from bailiwick._starlette.unread import own_handle
 from bailiwick.errors import ConfigurationError
 
 __all__ = [
@@ -225,7 +227,7 @@ def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
         return
     # An included route on FastAPI up to 0.142.0, a frontend, a route that handles connections in a way of its own.
     handling = place.served
-    handle: Any = handling.handle
+    handle: Any = own_handle(handling) or partial(type(handling).handle, handling)
     if not isinstance(handle, _Handle):
         handle = _Handle(handling, handle)
         handling.handle = handle  # type: ignore[method-assign]
@@ -242,7 +244,7 @@ def _hands_over(place: Place) -> bool:
     if not isinstance(place.route, BaseRoute) and not isinstance(place.original, routing.APIRoute):
         return True  # an included frontend: the router calls the context's `app` itself
     handling = place.served
-    return type(handling).handle in _FRAMEWORKS and "handle" not in vars(handling)
+    return type(handling).handle in _FRAMEWORKS and own_handle(handling) is None
 
 
 _FRAMEWORKS: Final = frozenset(

@@ -15,6 +15,7 @@ from bailiwick.graph import Access, RoutePlan, combine
 from .answers import answer_here
 from .marks import MARK
 from .routers import Fallback, Placed
+from .unread import own_handle
 
 __all__ = ["EndpointGate", "SettledGate", "gate_of", "gate_route", "guarded_endpoint"]
 
@@ -51,7 +52,7 @@ _HAND_OVER: Final = frozenset(kind.handle for kind in (Route, WebSocketRoute, Mo
 
 def _held_by(route: Any) -> str:
     """Where a gate stands: in front of the route's `app`; or of its `handle`, if that may do as it likes."""
-    hands_over = getattr(type(route), "handle", None) in _HAND_OVER and "handle" not in vars(route)
+    hands_over = getattr(type(route), "handle", None) in _HAND_OVER and own_handle(route) is None
     return "app" if hands_over or isinstance(route, Fallback) else "handle"
 
 
@@ -61,7 +62,7 @@ def gate_of(route: Any) -> SettledGate | None:
     Args:
         route: a route of Starlette's kind.
     """
-    for standing in (vars(route).get("handle"), getattr(route, "app", None)):
+    for standing in (own_handle(route), getattr(route, "app", None)):
         if isinstance(standing, SettledGate):
             return standing
     return None
@@ -87,13 +88,15 @@ def gate_route(protection: Any, entry: RoutePlan, route: Any) -> None:
             raise ConfigurationError(
                 f"{entry.label} is served by two protected applications that settle it differently; build it for each."
             )
-        if vars(route).get("handle") is standing:
+        if own_handle(route) is standing:
             route.handle = SettledGate(protection, entry, standing.app)
         else:
             route.app = SettledGate(protection, entry, standing.app)
         return
-    name = _held_by(route)
-    setattr(route, name, SettledGate(protection, entry, getattr(route, name)))
+    if _held_by(route) == "app":
+        route.app = SettledGate(protection, entry, route.app)
+    else:
+        route.handle = SettledGate(protection, entry, own_handle(route) or partial(type(route).handle, route))
 
 
 def guarded_endpoint(guard: Any, plan: RoutePlan, endpoint: Any) -> Any:

@@ -7,6 +7,8 @@ from typing import Any, Self, SupportsIndex
 
 from starlette.routing import BaseRoute, Router
 
+from .unread import Follower, Unread, close
+
 __all__ = [
     "Changes",
     "Fallback",
@@ -103,6 +105,16 @@ class Changes:
         self._routers, self._applications = reading.routers, reading.applications
         self._defaults = [(router, _standing(router, read)) for router, read in reading.defaults]
         self._read = reading.began_at
+        # What left the list meanwhile, and perhaps came back, may have been overlooked: it stays closed until it is read.
+        if reading.unread and self._latest is reading.began_at:
+            for one, routes in reading.unread:
+                if any(route is one.route for route in routes):
+                    one.read_by(self)
+
+    @property
+    def in_force(self) -> bool:
+        """Whether routes were read before."""
+        return self._read is not None
 
     def pending(self) -> bool:
         """Whether something changed since, or nothing was ever read."""
@@ -149,6 +161,7 @@ class Reading:
         self.routers: list[tuple[Any, Any]] = []
         self.defaults: list[tuple[Any, Any]] = []
         self.applications: list[tuple[Any, Any]] = []
+        self.unread: list[tuple[Unread, WatchedRoutes]] = []
 
     def add(self, app: Any) -> None:
         """Watch what connections come in by, before its routes are read.
@@ -170,7 +183,10 @@ class Reading:
         Args:
             router: a router of Starlette's kind.
         """
-        self.routers.append((router, watched_routes(router, self.heard)))
+        routes = watched_routes(router, self.heard)
+        self.routers.append((router, routes))
+        # Noted before the list is read: what comes later is not in what was read.
+        self.unread += [(one, routes) for route in routes if isinstance(one := vars(route).get("handle"), Unread)]
 
 
 class Entrance:
@@ -291,6 +307,12 @@ class WatchedRoutes(list[BaseRoute]):
         self._listeners = [one for one in self._listeners if one() not in {None, changed}]
         self._listeners.append(weakref.WeakMethod(changed))
 
+    def _close(self, *routes: BaseRoute) -> None:
+        heard = [getattr(one(), "__self__", None) for one in self._listeners]
+        followers: list[Follower] = [one for one in heard if isinstance(one, Changes) and one.in_force]
+        if followers:
+            close(routes, followers)
+
     def _tell(self) -> None:
         for one in self._listeners:
             changed = one()
@@ -299,16 +321,20 @@ class WatchedRoutes(list[BaseRoute]):
 
     def append(self, route: BaseRoute, /) -> None:
         """Add a route."""
+        self._close(route)
         super().append(route)
         self._tell()
 
     def extend(self, routes: Iterable[BaseRoute], /) -> None:
         """Add routes, all or none: who is still making them, or fails to, leaves nothing unheard behind."""
-        super().extend(list(routes))
+        added = list(routes)
+        self._close(*added)
+        super().extend(added)
         self._tell()
 
     def insert(self, index: SupportsIndex, route: BaseRoute, /) -> None:
         """Put a route in front of another."""
+        self._close(route)
         super().insert(index, route)
         self._tell()
 
@@ -341,6 +367,9 @@ class WatchedRoutes(list[BaseRoute]):
             self._tell()  # what fails half-way has changed the order too
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(index, slice):
+            value = list(value)
+        self._close(*(value if isinstance(index, slice) else [value]))
         super().__setitem__(index, value)
         self._tell()
 
@@ -349,7 +378,9 @@ class WatchedRoutes(list[BaseRoute]):
         self._tell()
 
     def __iadd__(self, routes: Iterable[BaseRoute]) -> Self:  # type: ignore[misc,override]  # as list does
-        super().__iadd__(list(routes))
+        added = list(routes)
+        self._close(*added)
+        super().__iadd__(added)
         self._tell()
         return self
 
