@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
@@ -1144,3 +1144,57 @@ def test_a_fast_path_is_taken_wherever_a_route_is_fastapis_own(app, guard):
 
     assert len(gates) == 2
     assert all(gate.app is not gate.full for gate in gates)
+
+
+@pytest.mark.parametrize(("scopes", "id"), [([], "BW103"), ((), "BW103"), ("", "BW103"), ("items", "BW104")])
+@pytest.mark.parametrize("where", ["parameter", "nested", "route", "router", "app", "websocket"])
+def test_an_empty_list_or_a_text_in_place_of_scopes_stops_the_start(guard, scopes, id, where):
+    wrong = Security(guard, scopes=scopes)
+    app = FastAPI(dependencies=[wrong] if where == "app" else [])
+    router = APIRouter(dependencies=[wrong] if where == "router" else [])
+
+    def nested(caller: Annotated[Principal, wrong]):
+        return caller
+
+    if where == "parameter":
+
+        @app.get("/x")
+        def found(caller: Annotated[Principal, wrong]):
+            return 1
+    elif where == "nested":
+
+        @app.get("/x")
+        def found_below(caller: Annotated[Principal, Security(nested, scopes=["items"])]):
+            return 1
+    elif where == "websocket":
+
+        @app.websocket("/x")
+        async def talk(socket: WebSocket, caller: Annotated[Principal, wrong]):
+            await socket.accept()
+    else:
+
+        @router.get("/x", dependencies=[wrong] if where == "route" else [])
+        def found_plain():
+            return 1
+
+        app.include_router(router)
+    guard.protect(app)
+
+    with pytest.raises(ConfigurationError) as refused, TestClient(app):
+        pass
+    assert refused.value.id == id
+
+
+def test_an_empty_list_for_something_else_than_a_guard_is_nobodys_business_here(guard, issuer):
+    def clock():
+        return 12
+
+    app = FastAPI()
+
+    @app.get("/x", dependencies=[guard.requires("items")])
+    def found(time: Annotated[int, Security(clock, scopes=[])]):
+        return time
+
+    guard.protect(app)
+    with TestClient(app) as client:
+        assert client.get("/x", headers=issuer.bearer("items")).json() == 12

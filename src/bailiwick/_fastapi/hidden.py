@@ -98,8 +98,38 @@ def check_signatures(place: Place, where: str, signatures: Signatures) -> None:
                 id="BW121",
             )
         for marked in signature.marked:
+            _check_lists(_running(marked), where, signatures)
             if _is_ignored(marked, node, signatures):
                 _refuse_ignored(marked, node.call, where)
+    for holder in (place.route, place.original):
+        declared = getattr(holder, "dependencies", None) or ()
+        _check_lists([(one, one.dependency) for one in declared if isinstance(one, params.Depends)], where, signatures)
+
+
+def _running(marked: Marked) -> list[tuple[Any, Any]]:
+    return list(zip(marked[1], _calls(marked), strict=True))
+
+
+def _check_lists(running: Sequence[tuple[Any, Any]], where: str, signatures: Signatures) -> None:
+    """Refuse `Security(guard, scopes=[])` and `scopes="a"`: FastAPI drops the one, and takes the other letter by letter.
+
+    Raises:
+        ConfigurationError: a list of scopes is empty, or a text (rule 7).
+    """
+    for marker, call in running:
+        scopes = getattr(marker, "scopes", None) if isinstance(marker, params.Security) else None
+        if scopes is None or (len(scopes) and not isinstance(scopes, str | bytes)):
+            continue
+        if not _leads_to_guard(call, set(), signatures):
+            continue
+        if isinstance(scopes, str | bytes) and scopes:
+            raise ConfigurationError(
+                f"{where}: Security(scopes=...) takes a list of scopes, not a text, which is read letter by letter.",
+                id="BW104",
+            )
+        raise ConfigurationError(
+            f"{where}: Security(scopes=[]) is empty: leave scopes out where any valid token will do.", id="BW103"
+        )
 
 
 def _refuse_ignored(marked: Marked, call: Any, where: str) -> None:
