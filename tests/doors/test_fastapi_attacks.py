@@ -1146,7 +1146,11 @@ def test_a_fast_path_is_taken_wherever_a_route_is_fastapis_own(app, guard):
     assert all(gate.app is not gate.full for gate in gates)
 
 
-@pytest.mark.parametrize(("scopes", "id"), [([], "BW103"), ((), "BW103"), ("", "BW103"), ("items", "BW104")])
+@pytest.mark.parametrize(
+    ("scopes", "id"),
+    [([], "BW103"), ((), "BW103"), ("", "BW104"), ("items", "BW104"), (iter(["items"]), "BW104")],
+    ids=["list", "tuple", "empty text", "text", "iterator"],
+)
 @pytest.mark.parametrize("where", ["parameter", "nested", "route", "router", "app", "websocket"])
 def test_an_empty_list_or_a_text_in_place_of_scopes_stops_the_start(guard, scopes, id, where):
     wrong = Security(guard, scopes=scopes)

@@ -25,6 +25,7 @@ BY_ID = {case["id"]: case for case in CASES}
 REFUSED_AT_START = {
     "B18": "a scope with a space in it breaks RFC 6749 section 3.3",
     "B20": "a scope outside ASCII breaks RFC 6749 section 3.3",
+    "B31": "scopes that can be read only once are lost where the router is included, and the guard would ask for none",
 }
 
 

@@ -1,7 +1,8 @@
 """Guards that stand in a signature where FastAPI does not see them: the route would look guarded, and be open."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from fastapi import params
@@ -114,22 +115,25 @@ def _check_lists(running: Sequence[tuple[Any, Any]], where: str, signatures: Sig
     """Refuse `Security(guard, scopes=[])` and `scopes="a"`: FastAPI drops the one, and takes the other letter by letter.
 
     Raises:
-        ConfigurationError: a list of scopes is empty, or a text (rule 7).
+        ConfigurationError: a list of scopes is empty, a text, or spent once it was read (rule 7).
     """
     for marker, call in running:
         scopes = getattr(marker, "scopes", None) if isinstance(marker, params.Security) else None
-        if scopes is None or (len(scopes) and not isinstance(scopes, str | bytes)):
+        if scopes is None or not (wrong := _wrong_list(scopes)) or not _leads_to_guard(call, set(), signatures):
             continue
-        if not _leads_to_guard(call, set(), signatures):
-            continue
-        if isinstance(scopes, str | bytes) and scopes:
-            raise ConfigurationError(
-                f"{where}: Security(scopes=...) takes a list of scopes, not a text, which is read letter by letter.",
-                id="BW104",
-            )
-        raise ConfigurationError(
-            f"{where}: Security(scopes=[]) is empty: leave scopes out where any valid token will do.", id="BW103"
-        )
+        raise ConfigurationError(f"{where}: {wrong[0]}", id=wrong[1])
+
+
+def _wrong_list(scopes: object) -> tuple[str, str] | None:
+    """What is wrong with a list of scopes, and its id."""
+    if isinstance(scopes, str | bytes):
+        return "Security(scopes=...) takes a list of scopes, not a text, which is read letter by letter.", "BW104"
+    if not isinstance(scopes, Sequence | AbstractSet | Mapping):
+        # FastAPI reads it when the route is declared, and finds it empty when the router is included.
+        return "Security(scopes=...) takes a list of scopes, not what can be read only once.", "BW104"
+    if not scopes:
+        return "Security(scopes=[]) is empty: leave scopes out where any valid token will do.", "BW103"
+    return None
 
 
 def _refuse_ignored(marked: Marked, call: Any, where: str) -> None:
