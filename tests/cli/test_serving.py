@@ -1,12 +1,16 @@
 """The socket of a served command, and how it says that it cannot have it."""
 
+import asyncio
+import signal
 import socket
+import threading
 
+import httpx
 import pytest
 import typer
 
 from bailiwick.cli.ending import refusals
-from bailiwick.cli.serving import address_of, listen
+from bailiwick.cli.serving import address_of, listen, serve_on
 from bailiwick.errors import ConfigurationError, StoreError
 
 
@@ -61,3 +65,24 @@ def test_our_own_errors_become_a_message_and_exit_code_2(capsys):
 def test_a_fault_of_ours_is_not_hidden():
     with pytest.raises(ZeroDivisionError), refusals():
         raise ZeroDivisionError
+
+
+def test_the_access_log_holds_no_query(capfd):
+    async def app(conn, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    with listen("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+
+        def ask_and_stop():
+            httpx.get(f"http://127.0.0.1:{port}/device?user_code=WDJB-MJHT&login_hint=ada")
+            signal.raise_signal(signal.SIGINT)
+
+        asker = threading.Thread(target=ask_and_stop)
+        asyncio.run(serve_on(sock, app, asker.start, log_level="info"))
+        asker.join()
+    told = "".join(capfd.readouterr())
+    assert '"GET /device HTTP/1.1" 204' in told
+    assert "WDJB" not in told
+    assert "ada" not in told

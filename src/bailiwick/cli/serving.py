@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -106,7 +107,21 @@ async def serve_on(sock: socket.socket, app: Any, ready: Callable[[], None], *, 
         # Followers of the feed wait for up to half a minute, and come back by themselves.
         timeout_graceful_shutdown=GRACE,
     )
+    # Once `Config` has set up uvicorn's loggers.
+    logging.getLogger("uvicorn.access").addFilter(without_query)
     await _Announced(config, ready).serve(sockets=[sock])
+
+
+def without_query(record: logging.LogRecord) -> bool:
+    """Take the query from a line of uvicorn's access log: device codes, login hints and one-time handles travel in it.
+
+    Args:
+        record: the line; its arguments are caller, method, path with query, HTTP version and status.
+    """
+    if isinstance(record.args, tuple) and len(record.args) > 2:
+        caller, method, path, *rest = record.args
+        record.args = (caller, method, str(path).partition("?")[0], *rest)
+    return True
 
 
 def run_async(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
