@@ -133,6 +133,7 @@ class Sent:
         case.validate_response(answer, checks=checks)
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_whatever_is_sent_no_fault_of_ours_comes_back(alone, known):
     load_all_checks()

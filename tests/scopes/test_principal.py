@@ -111,6 +111,7 @@ def test_under_another_catalog_he_is_compiled_for_that_one():
     assert him.under(other).under(CATALOG).has("users:read")
 
 
+@pytest.mark.untraced
 def test_many_threads_that_put_him_under_catalogs_at_once_each_get_their_own():
     him = Principal("alice", ScopeSet.parse("users:read"))
     catalogs = [Catalog([*(f"x{n}" for n in range(place)), "users:read", "posts:read"]) for place in range(8)]

@@ -4,11 +4,14 @@ The reference below was written from the rules, with sets and loops and without 
 catalog: slow, and short enough to be seen to be right.
 """
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bailiwick import Catalog, InvalidScope, Scope, ScopeSet, all_of, any_of
 from bailiwick.scopes import Ceilings, issue
+
+pytestmark = pytest.mark.untraced
 
 # -- the reference -------------------------------------------------------------------------
 

@@ -161,6 +161,7 @@ def test_a_requirement_that_nobody_could_fail_is_refused(given_):
     assert refused.value.id == "BW103"
 
 
+@pytest.mark.untraced
 def test_too_many_alternatives_are_refused_and_soon():
     left = any_of(*(f"l{n}" for n in range(MAX_ALTERNATIVES)))
     right = any_of(*(f"r{n}" for n in range(MAX_ALTERNATIVES)))
