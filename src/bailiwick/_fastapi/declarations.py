@@ -1,7 +1,7 @@
 """What a route can declare, as dependencies of FastAPI: a requirement, ownership, or an anonymous caller."""
 
 import inspect
-from typing import Any
+from typing import Any, Final
 
 from fastapi import params
 from fastapi.security import SecurityScopes
@@ -11,6 +11,9 @@ from bailiwick._asgi.needs import NeedBase
 from bailiwick.scopes import Ownership, Principal, Requirement
 
 __all__ = ["Anonymous", "Need"]
+
+
+_CONNECTION: Final = inspect.Parameter("conn", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
 
 
 class Need(NeedBase):
@@ -23,14 +26,10 @@ class Need(NeedBase):
         self._declare(guard, requirement, **more)
         scopes = list(requirement.smallest) if requirement is not None and len(requirement.alternatives) == 1 else []
         source: Any = guard.anonymous if self.optional else guard
-        self.__signature__ = inspect.Signature(
-            [
-                inspect.Parameter("conn", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection),
-                inspect.Parameter(
-                    "caller", inspect.Parameter.KEYWORD_ONLY, default=params.Security(source, scopes=scopes)
-                ),
-            ]
+        caller = inspect.Parameter(
+            "caller", inspect.Parameter.KEYWORD_ONLY, default=params.Security(source, scopes=scopes)
         )
+        self.__signature__ = inspect.Signature([_CONNECTION, caller])
 
     async def __call__(self, *, conn: HTTPConnection, caller: Any) -> Any:
         """Check the requirement of whoever the guard found; reached only where no gate decided before."""

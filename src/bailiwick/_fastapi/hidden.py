@@ -1,8 +1,10 @@
 """Guards that stand in a signature where FastAPI does not see them: the route would look guarded, and be open."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from types import FunctionType
 from typing import Any
 
 from fastapi import params
@@ -48,9 +50,21 @@ class Signature:
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self.call = call
-        parameters = read_signature(call, closures=False)
+        parameters = [] if _takes_values_only(call) else read_signature(call, closures=False)
         self.hidden = tuple(_hidden(parameters))
         self.marked = tuple(_marked(parameters))
+
+
+def _takes_values_only(call: Callable[..., Any]) -> bool:
+    """Whether nothing can hide in a signature: a plain function without defaults, annotated with classes alone.
+
+    Many handlers are that plain, and `inspect` takes longer over one than all the rest of reading its route.
+    """
+    if type(call) is not FunctionType or call.__defaults__ or call.__kwdefaults__ or call.__dict__:
+        return False
+    if sys.version_info >= (3, 14):
+        return False  # annotations are evaluated when they are asked for (PEP 649), and may raise anything
+    return all(isinstance(annotation, type) for annotation in call.__annotations__.values())
 
 
 def _hidden(parameters: list[inspect.Parameter]) -> Iterator[tuple[str, str]]:
@@ -102,9 +116,11 @@ def check_signatures(place: Place, where: str, signatures: Signatures) -> None:
             _check_lists(_running(marked), where, signatures)
             if _is_ignored(marked, node, signatures):
                 _refuse_ignored(marked, node.call, where)
-    for holder in (place.route, place.original):
+    for holder in (place.route,) if place.route is place.original else (place.route, place.original):
         declared = getattr(holder, "dependencies", None) or ()
-        _check_lists([(one, one.dependency) for one in declared if isinstance(one, params.Depends)], where, signatures)
+        _check_lists(
+            [(one, one.dependency) for one in declared if isinstance(one, params.Security)], where, signatures
+        )
 
 
 def _running(marked: Marked) -> list[tuple[Any, Any]]:

@@ -86,6 +86,7 @@ class Place:
         original: the route as it was declared.
         path: the path inside this application, prefixes included.
         dependant: FastAPI's dependency tree of the route, or None if it has none.
+        methods: the HTTP methods, sorted; empty if there are none.
         provider: the application whose `dependency_overrides` count here, or None.
     """
 
@@ -93,6 +94,7 @@ class Place:
     original: BaseRoute
     path: str
     dependant: Dependant | None
+    methods: tuple[str, ...] = ()
     provider: Any = None
 
     @property
@@ -130,11 +132,6 @@ class Place:
         return getattr(self.route, "path_format", None) or self.path
 
     @property
-    def methods(self) -> tuple[str, ...]:
-        """The HTTP methods, sorted; empty if there are none."""
-        return tuple(sorted(getattr(self.route, "methods", None) or getattr(self.original, "methods", None) or ()))
-
-    @property
     def in_schema(self) -> bool:
         """Whether OpenAPI describes it."""
         return isinstance(self.original, routing.APIRoute) and bool(getattr(self.route, "include_in_schema", True))
@@ -144,7 +141,8 @@ def _place(route: Any, original: BaseRoute, path: str | None = None, *, provider
     # A WebSocket route does not say whose overrides count; they are those of the router's application.
     provider = getattr(route, "dependency_overrides_provider", None) or provider
     path = path if path is not None else getattr(route, "path", "") or ""
-    return Place(route, original, path, getattr(route, "dependant", None), provider)
+    methods = getattr(route, "methods", None) or getattr(original, "methods", None) or ()
+    return Place(route, original, path, getattr(route, "dependant", None), tuple(sorted(methods)), provider)
 
 
 def places(router: Any) -> Iterator[Place]:

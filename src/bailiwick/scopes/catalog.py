@@ -385,11 +385,11 @@ class Catalog:
             ConfigurationError: the requirement names a scope that is not catalogued (rule 6).
         """
         self.check(requirement, where=where)
-        return Rule(
-            requirement,
-            tuple(self._probes(names) for names in requirement.alternatives),
-            tuple((name, self._probes([name])[0]) for name in requirement.smallest),
-        )
+        probes = tuple(self._probes(names) for names in requirement.alternatives)
+        smallest = requirement.smallest
+        if len(probes) == len(smallest) == 1:  # one scope, as most requirements are
+            return Rule(requirement, probes, tuple((name, probes[0][0]) for name in smallest))
+        return Rule(requirement, probes, tuple((name, self._probes([name])[0]) for name in smallest))
 
     def _probes(self, names: Iterable[str]) -> tuple[tuple[int, int], ...]:
         """Which octets of a mask to look at, and the bits needed in each, for all of these scopes."""
