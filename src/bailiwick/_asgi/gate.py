@@ -139,13 +139,16 @@ def knows(recall: Recall, catalog: Catalog, key: str, proof: str) -> Known:
                 value = content
         if value is None:
             return NOBODY
-        if value[:7] != b"Bearer " or b"access_token=" in conn.get("query_string", b""):
+        if value[:7] != b"Bearer ":
+            return None
+        query = conn.get("query_string")
+        if query and b"access_token=" in query:
             return None
         caller = recall(value[7:])
         if caller is None:
             return None
         caller = caller.under(catalog)
-        if rule is not None and not rule.allows(caller.held):
+        if rule is not None and not rule.allows(caller._held):  # type: ignore[arg-type]  # noqa: SLF001 - `under` has compiled it
             return None
         conn[key] = caller
         conn[proof] = value

@@ -3,10 +3,10 @@
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bailiwick._asgi.gate import Gate
-from bailiwick._starlette.routers import Placed
+from bailiwick._starlette.routers import UNDER, Placed
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, RoutePlan, StepUp, combine
 
@@ -17,25 +17,7 @@ from .reading import Declared
 if TYPE_CHECKING:
     from .protection import Protection
 
-__all__ = ["UNDER", "Open", "RouteGate", "Several", "Standing", "Under"]
-
-UNDER: Final = "bailiwick.protection"  # where a connection names the protection that it came in through
-
-
-class Under:
-    """Stands in front of a protected application's router, and names the protection on what comes in."""
-
-    __slots__ = ("app", "protection")
-
-    def __init__(self, protection: "Protection", app: Any) -> None:
-        self.protection = protection
-        self.app = app
-
-    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
-        """Name the protection, and pass the connection on."""
-        conn[UNDER] = self.protection
-        return self.app(conn, receive, send)
-
+__all__ = ["Open", "RouteGate", "Several", "Standing"]
 
 class Standing(Placed):
     """What a protection puts in the place of a route's application.

@@ -25,7 +25,7 @@ from bailiwick.graph.signature import source_of
 
 from . import internals
 from .declarations import Need
-from .gates import Open, RouteGate, Several, Standing, Under
+from .gates import Open, RouteGate, Several, Standing
 from .hidden import Signatures, check_signatures
 from .openapi import Document
 from .reading import (
@@ -88,7 +88,9 @@ class Protection:
     def _enter(self, router: Any) -> None:
         """Hook the start and the entrance of the application's router."""
         watched_routes(router, self._changes.heard)  # early: who asks for the list from now on is given this one
-        watch_entrance(router, self._changes)
+        entrance = watch_entrance(router, self._changes)
+        if entrance is not None:
+            entrance.name(self)
         lifespan = router.lifespan_context
 
         @asynccontextmanager
@@ -101,8 +103,6 @@ class Protection:
                 yield state
 
         router.lifespan_context = compiled_first
-
-        router.middleware_stack = Under(self, router.middleware_stack)
 
     def check(self) -> None:
         """Insist that each route is settled; no gate is put in place yet.

@@ -3,13 +3,14 @@
 import weakref
 from collections.abc import Callable, Iterable
 from types import MethodType
-from typing import Any, Self, SupportsIndex
+from typing import Any, Final, Self, SupportsIndex
 
 from starlette.routing import BaseRoute, Router
 
 from .unread import Follower, Unread, close
 
 __all__ = [
+    "UNDER",
     "Changes",
     "Fallback",
     "Placed",
@@ -20,6 +21,8 @@ __all__ = [
     "watch_entrance",
     "watched_routes",
 ]
+
+UNDER: Final = "bailiwick.protection"  # where a connection names the protection that it came in through
 
 
 class Fallback(BaseRoute):
@@ -198,11 +201,12 @@ class Entrance:
         app: what matches.
     """
 
-    __slots__ = ("_asked", "app")
+    __slots__ = ("_asked", "_named", "app")
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
         self._asked: list[weakref.ref[Changes]] = []
+        self._named: object = None
 
     def ask(self, changes: Changes) -> None:
         """Let these changes be followed before anything is matched.
@@ -213,13 +217,24 @@ class Entrance:
         left = [one for one in self._asked if one() not in {None, changes}]
         self._asked = [*left, weakref.ref(changes)]
 
+    def name(self, protection: object) -> None:
+        """Name the protection on what comes in here; the first that asks for it stays, and is kept.
+
+        Args:
+            protection: of the application whose router this is.
+        """
+        if self._named is None:
+            self._named = protection
+
     def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
         """Follow what changed, and pass the connection on."""
         if conn["type"] != "lifespan":
             for one in self._asked:
                 changes = one()
-                if changes is not None:
+                if changes is not None and changes.pending():
                     changes.keep_up()
+            if self._named is not None:
+                conn[UNDER] = self._named
         return self.app(conn, receive, send)
 
 
@@ -244,12 +259,15 @@ def follow_router(app: Any, entered: Callable[[Any], None]) -> None:
     app.build_middleware_stack = built
 
 
-def watch_entrance(router: Any, changes: Changes) -> None:
+def watch_entrance(router: Any, changes: Changes) -> Entrance | None:
     """See to it that whoever comes to a router finds what changed until then settled.
 
     Args:
         router: a router of Starlette's kind; of one that is entered in a way of its own nothing is changed.
         changes: of the protected application.
+
+    Returns:
+        What now stands in front of the router's matching, or None.
     """
     holder, name = router, "middleware_stack"
     layer = getattr(holder, name, None)
@@ -259,18 +277,19 @@ def watch_entrance(router: Any, changes: Changes) -> None:
         holder, name, layer = layer, "app", layer.app
     if isinstance(layer, Entrance):
         layer.ask(changes)
-        return
+        return layer
     if not (isinstance(layer, MethodType) and layer.__self__ is router):  # middleware that hides what it wraps
         holder, name = router, "middleware_stack"
         layer = getattr(holder, name, None)
     if layer is None:
-        return
+        return None
     entrance = Entrance(layer)
     entrance.ask(changes)
     try:
         setattr(holder, name, entrance)
     except AttributeError:  # middleware that cannot be changed
         entrance.app, router.middleware_stack = router.middleware_stack, entrance
+    return entrance
 
 
 def watched_routes(router: Any, heard: Callable[[], None]) -> "WatchedRoutes":

@@ -386,10 +386,11 @@ class Catalog:
         """
         self.check(requirement, where=where)
         probes = tuple(self._probes(names) for names in requirement.alternatives)
+        only = probes[0][0] if len(probes) == len(probes[0]) == 1 else None
         smallest = requirement.smallest
-        if len(probes) == len(smallest) == 1:  # one scope, as most requirements are
-            return Rule(requirement, probes, tuple((name, probes[0][0]) for name in smallest))
-        return Rule(requirement, probes, tuple((name, self._probes([name])[0]) for name in smallest))
+        if only is not None and len(smallest) == 1:  # one scope, as most requirements are
+            return Rule(requirement, probes, tuple((name, only) for name in smallest), only)
+        return Rule(requirement, probes, tuple((name, self._probes([name])[0]) for name in smallest), only)
 
     def _probes(self, names: Iterable[str]) -> tuple[tuple[int, int], ...]:
         """Which octets of a mask to look at, and the bits needed in each, for all of these scopes."""

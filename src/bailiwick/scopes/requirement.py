@@ -174,11 +174,13 @@ class Rule:
         requirement: what was compiled.
         probes: for each alternative, in the same order, which octets to look at and the bits needed in each.
         smallest: the scopes of the smallest alternative with their probes, to say which one is missing.
+        only: the probe, if there is but one, as for the one scope that most routes need; else None.
     """
 
     requirement: Requirement
     probes: tuple[tuple[tuple[int, int], ...], ...]
     smallest: tuple[tuple[str, tuple[int, int]], ...]
+    only: tuple[int, int] | None
 
     def decide(self, held: Held) -> Allowed | Denied:
         """Whether what is held is enough.
@@ -196,6 +198,9 @@ class Rule:
     def allows(self, held: Held) -> bool:
         """`decide`, without the reason: for the path on which every request passes."""
         octets = held.octets
+        if self.only is not None:
+            at, bits = self.only
+            return octets[at] & bits == bits
         for probes in self.probes:
             for at, bits in probes:
                 if octets[at] & bits != bits:

@@ -17,7 +17,7 @@ from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken
 from bailiwick.scopes import Principal
 
 from .claims import RFC_9068, ClaimRules
-from .jwk import ALGORITHMS, Key
+from .jwk import ALGORITHMS
 from .jws import MAX_BYTES, Envelope, read, read_claims
 from .keys import Keyring, KeySource
 
@@ -32,6 +32,14 @@ FORGED_SECONDS: Final = 5.0
 # A copy of a SHA-256 that has seen nothing: `sha256()` makes OpenSSL look the algorithm up, which takes
 # longer than hashing a token does.
 _begin_digest: Final = sha256().copy
+
+
+def _digest(token: str) -> bytes:
+    hashed = _begin_digest()
+    hashed.update(token.encode())
+    return hashed.digest()
+
+
 ACCESS_TOKEN: Final = ("at+jwt",)  # RFC 9068 section 2.1
 
 
@@ -229,7 +237,11 @@ class JWTVerifier:
             raise InvalidToken("The token does not say which key signed it.", id="BW203")
         if not candidates:
             raise InvalidToken("The token's signing key is unknown.", id="BW203")
-        return any(_signed(envelope, key) for key in candidates)
+        for key in candidates:
+            # The binding is checked once more, whatever the source of keys returned.
+            if key.alg == alg and key.verify(envelope.signing_input, envelope.signature):
+                return True
+        return False
 
     def _remember(self, token: str, principal: Principal, now: float, era: object) -> None:
         ends = principal.expires_at
@@ -239,7 +251,7 @@ class JWTVerifier:
         with self._lock:
             if self._era is not era:
                 return
-            self._remembered[sha256(token.encode()).digest()] = (principal, until)
+            self._remembered[_digest(token)] = (principal, until)
             while len(self._remembered) > self._cache_size:
                 self._remembered.popitem(last=False)
 
@@ -259,14 +271,10 @@ class JWTVerifier:
     def _remember_forged(self, token: str, era: object) -> None:
         if self._cache_size == 0 or self._cache_seconds == 0:
             return
+        digest, until = _digest(token), self._now() + min(self._cache_seconds, FORGED_SECONDS)
         with self._lock:
             if self._era is not era:
                 return
-            self._forged[sha256(token.encode()).digest()] = self._now() + min(self._cache_seconds, FORGED_SECONDS)
+            self._forged[digest] = until
             while len(self._forged) > self._cache_size:
                 self._forged.popitem(last=False)
-
-
-def _signed(envelope: Envelope, key: Key) -> bool:
-    # The binding is checked once more, whatever the source of keys returned.
-    return key.alg == envelope.alg and key.verify(envelope.signing_input, envelope.signature)
