@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Open", "RouteGate", "Several", "Standing"]
 
+
 class Standing(Placed):
     """What a protection puts in the place of a route's application.
 

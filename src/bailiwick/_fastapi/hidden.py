@@ -118,9 +118,7 @@ def check_signatures(place: Place, where: str, signatures: Signatures) -> None:
                 _refuse_ignored(marked, node.call, where)
     for holder in (place.route,) if place.route is place.original else (place.route, place.original):
         declared = getattr(holder, "dependencies", None) or ()
-        _check_lists(
-            [(one, one.dependency) for one in declared if isinstance(one, params.Security)], where, signatures
-        )
+        _check_lists([(one, one.dependency) for one in declared if isinstance(one, params.Security)], where, signatures)
 
 
 def _running(marked: Marked) -> list[tuple[Any, Any]]:

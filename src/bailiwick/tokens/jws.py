@@ -46,7 +46,7 @@ class Envelope:
         kid: the name of the key that it claims, or None.
         typ: its type, or None.
         signing_input: the octets that are signed.
-        payload: the octets of the second segment.
+        payload: the second segment as it was written: it is decoded, by `read_claims`, once its signature is verified.
         signature: the octets of the third segment.
     """
 
@@ -54,7 +54,7 @@ class Envelope:
     kid: str | None = field(repr=False)
     typ: str | None = field(repr=False)
     signing_input: bytes = field(repr=False)
-    payload: bytes = field(repr=False)
+    payload: str = field(repr=False)
     signature: bytes = field(repr=False)
 
 
@@ -66,8 +66,8 @@ def read(token: str, *, max_bytes: int = MAX_BYTES) -> Envelope:
         max_bytes: the longest text that is looked at.
 
     Raises:
-        InvalidToken: it is empty, over-long, not three canonical base64url segments, its header is not
-            one JSON object with fitting types, or uses a parameter that is refused.
+        InvalidToken: it is empty, over-long, not three segments, of which the first and the last are canonical
+            base64url, its header is not one JSON object with fitting types, or uses a parameter that is refused.
 
     Source: RFC 7515 sections 3.1 and 5.2; RFC 8725 sections 2.4 and 3.7.
     """
@@ -80,14 +80,20 @@ def read(token: str, *, max_bytes: int = MAX_BYTES) -> Envelope:
     if len(segments) != 3 or not segments[0] or not segments[2]:
         raise InvalidToken("The token is not a compact JWS of three segments.")
     try:
-        payload, signature = decode(segments[1]), decode(segments[2])
+        signature = decode(segments[2])
         # An issuer's tokens have one header for each key; each is read once, and long ones are not kept.
         header = _read_header(segments[0]) if len(segments[0]) <= MAX_KEPT else _read_header.__wrapped__(segments[0])
+        signing_input = token[: -len(segments[2]) - 1].encode("ascii")
     except Malformed as bad:
-        raise InvalidToken("The token is not encoded in canonical base64url.", detail=f"A segment is {bad}.") from None
+        raise _not_canonical(bad) from None
+    except UnicodeEncodeError:
+        raise _not_canonical("not base64url") from None
     alg, kid, typ = header
-    signing_input = token.rpartition(".")[0].encode("ascii")
-    return Envelope(alg, kid, typ, signing_input, payload, signature)
+    return Envelope(alg, kid, typ, signing_input, segments[1], signature)
+
+
+def _not_canonical(why: object) -> InvalidToken:
+    return InvalidToken("The token is not encoded in canonical base64url.", detail=f"A segment is {why}.")
 
 
 @lru_cache(maxsize=128)
@@ -113,16 +119,20 @@ def _read_header(segment: str) -> tuple[str, str | None, str | None]:
     return alg, kid, typ
 
 
-def read_claims(payload: bytes) -> dict[str, Any]:
+def read_claims(payload: str) -> dict[str, Any]:
     """The claims of a token whose signature was verified.
 
     Args:
-        payload: the octets that were signed.
+        payload: the second segment, as `Envelope` has it.
 
     Raises:
-        InvalidToken: they are not one JSON object, read strictly.
+        InvalidToken: it is not canonical base64url, or not one JSON object, read strictly.
     """
-    return _read_object(payload, "payload")
+    try:
+        octets = decode(payload)
+    except Malformed as bad:
+        raise _not_canonical(bad) from None
+    return _read_object(octets, "payload")
 
 
 def _read_object(raw: bytes, part: str) -> dict[str, Any]:

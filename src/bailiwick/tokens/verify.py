@@ -34,9 +34,9 @@ FORGED_SECONDS: Final = 5.0
 _begin_digest: Final = sha256().copy
 
 
-def _digest(token: str) -> bytes:
+def _digest(token: bytes) -> bytes:
     hashed = _begin_digest()
-    hashed.update(token.encode())
+    hashed.update(token)
     return hashed.digest()
 
 
@@ -148,21 +148,24 @@ class JWTVerifier:
             InvalidToken: it proves nothing; `id` and `description` say why.
             Unavailable: the keys cannot be reached, and nothing usable is known.
         """
-        if isinstance(token, str):
-            remembered = self.verify_cached(token)
+        digest = b""
+        if isinstance(token, str) and len(token) <= self._max_bytes:
+            # A lone surrogate has octets of its own: they are nobody's token, and `read` says so.
+            digest = _digest(token.encode("utf-8", "surrogatepass"))
+            remembered = self._recall(digest)
             if remembered is not None:
                 return remembered
         envelope = read(token, max_bytes=self._max_bytes)
         self._rules.check_type(envelope.typ)
         era = self._era
         if not await self._is_signed(envelope):
-            self._remember_forged(token, era)
+            self._remember_forged(digest, era)
             raise InvalidToken(FORGED, id="BW203")
         now = self._now()
         principal = self._rules.read(read_claims(envelope.payload), now)
         checked = self._check(principal)
         # As the token has it: what a check takes away today it may give back with its next answer.
-        self._remember(token, principal, now, era)
+        self._remember(digest, principal, now, era)
         return checked
 
     def verify_cached(self, token: str) -> Principal | None:
@@ -190,9 +193,9 @@ class JWTVerifier:
         """
         if len(token) > self._max_bytes:
             return None
-        hashed = _begin_digest()
-        hashed.update(token)
-        digest = hashed.digest()
+        return self._recall(_digest(token))
+
+    def _recall(self, digest: bytes) -> Principal | None:
         remembered = self._remembered
         known = remembered.get(digest)
         if known is None:
@@ -237,13 +240,10 @@ class JWTVerifier:
             raise InvalidToken("The token does not say which key signed it.", id="BW203")
         if not candidates:
             raise InvalidToken("The token's signing key is unknown.", id="BW203")
-        for key in candidates:
-            # The binding is checked once more, whatever the source of keys returned.
-            if key.alg == alg and key.verify(envelope.signing_input, envelope.signature):
-                return True
-        return False
+        # The binding is checked once more, whatever the source of keys returned.
+        return any(key.alg == alg and key.verify(envelope.signing_input, envelope.signature) for key in candidates)
 
-    def _remember(self, token: str, principal: Principal, now: float, era: object) -> None:
+    def _remember(self, digest: bytes, principal: Principal, now: float, era: object) -> None:
         ends = principal.expires_at
         until = min(now + self._cache_seconds, now if ends is None else ends)
         if self._cache_size == 0 or until <= now:
@@ -251,7 +251,7 @@ class JWTVerifier:
         with self._lock:
             if self._era is not era:
                 return
-            self._remembered[_digest(token)] = (principal, until)
+            self._remembered[digest] = (principal, until)
             while len(self._remembered) > self._cache_size:
                 self._remembered.popitem(last=False)
 
@@ -268,10 +268,10 @@ class JWTVerifier:
             raise InvalidToken(FORGED, id="BW203")
         self._forged.pop(digest, None)
 
-    def _remember_forged(self, token: str, era: object) -> None:
+    def _remember_forged(self, digest: bytes, era: object) -> None:
         if self._cache_size == 0 or self._cache_seconds == 0:
             return
-        digest, until = _digest(token), self._now() + min(self._cache_seconds, FORGED_SECONDS)
+        until = self._now() + min(self._cache_seconds, FORGED_SECONDS)
         with self._lock:
             if self._era is not era:
                 return
