@@ -55,8 +55,8 @@ def main() -> int:
     )
     reader.add_argument("--rounds", type=int, default=400, help="rounds in process (%(default)s)")
     reader.add_argument("--batch", type=int, default=25, help="requests of each scenario in a round (%(default)s)")
-    reader.add_argument("--http-rounds", type=int, default=9, help="rounds over HTTP (%(default)s)")
-    reader.add_argument("--http-seconds", type=int, default=3, help="seconds of wrk on each in a round (%(default)s)")
+    reader.add_argument("--http-rounds", type=int, default=27, help="rounds over HTTP (%(default)s)")
+    reader.add_argument("--http-seconds", type=int, default=1, help="seconds of wrk on each in a round (%(default)s)")
     reader.add_argument("--quick", action="store_true", help="a minute instead of ten: to try it out, not to publish")
     reader.add_argument(
         "--report", action="store_true", help="write the documents from results.json, and measure nothing"
@@ -69,7 +69,7 @@ def main() -> int:
         reader.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     chosen = [one for one in SCENARIOS if not asked.scenario or one.key in asked.scenario]
     if asked.quick:
-        asked.rounds, asked.http_rounds, asked.http_seconds = 40, 2, 1
+        asked.rounds, asked.http_rounds, asked.http_seconds = 40, 3, 1
     logging.disable(logging.INFO)
 
     results: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if asked.report else {}
@@ -105,11 +105,13 @@ def measure(results: dict[str, Any], asked: argparse.Namespace, chosen: Sequence
         results["http_left_out"] = reason
     elif "http" in parts:
         say(f"Over HTTP: {asked.http_rounds} rounds of {asked.http_seconds} s of wrk for each scenario ...")
-        times, worked = over_http.measure(chosen, asked.http_rounds, asked.http_seconds)
+        times, worked, executed = over_http.measure(chosen, asked.http_rounds, asked.http_seconds)
         results["http"] = summaries(times)
         for key, row in results["http"].items():
             row["processor_seconds"] = median(worked[key])
             row["processor_ratio"] = summary(row_of(key), worked)["ratio"] if worked[key][0] else None
+            row["instructions"], base = executed[key], executed[row["baseline"]]
+            row["instructions_ratio"] = base / executed[key] if base and executed[key] else None
         results.pop("http_left_out", None)
 
 

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import apps
+from bench import apps, instructions
 from bench.inprocess import Times
 from bench.scenarios import Scenario
 
@@ -56,6 +56,7 @@ class Server:
         command = [sys.executable, "-m", "uvicorn", f"bench.apps:{scenario.app}", "--factory", "--port", str(self.port)]
         options = ["--no-access-log", "--log-level", "error", "--loop", "uvloop", "--http", "httptools"]
         self.process = subprocess.Popen([*_pinned(0), *command, *options])
+        self.done = 0
         self._folder = tempfile.TemporaryDirectory()
 
     def wait(self) -> None:
@@ -97,6 +98,16 @@ class Server:
     def _varies(self) -> bool:
         return self.scenario.headers(0) != self.scenario.headers(1)
 
+    def instructions(self, seconds: float) -> float | None:
+        """Instructions per request, or None where they cannot be counted."""
+
+        def work() -> float:
+            before = self.done
+            self.load(seconds)
+            return self.done - before
+
+        return instructions.counted(self.process.pid, work)
+
     def load(self, seconds: float) -> tuple[float, float]:
         """Seconds per request under wrk, and the processor's part of it."""
         before = self.worked()
@@ -114,16 +125,17 @@ class Server:
         refused = int(others[1]) if others else 0
         if (refused == done) != (self.scenario.status >= 400) or (self.scenario.status < 400 and refused):
             raise SystemExit(f"{self.scenario.key}: {refused} of {done} answers were no 2xx.\n{said}")
+        self.done += done
         rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])  # type: ignore[index]
         return 1 / rate, (self.worked() - before) / done
 
 
-def measure(scenarios: Sequence[Scenario], rounds: int, seconds: float) -> tuple[Times, Times]:
+def measure(scenarios: Sequence[Scenario], rounds: int, seconds: float) -> tuple[Times, Times, dict[str, float | None]]:
     """Interleaved: wrk for some seconds on each in turn, and again; the others wait idle meanwhile.
 
     Returns:
-        The time per request that a client sees, and the server's processor time per request, which
-        other work on the machine hardly touches.
+        The time per request that a client sees; the server's processor time per request; and its instructions per
+        request, which other work on the machine does not touch.
     """
     servers = [Server(scenario) for scenario in scenarios]
     try:
@@ -139,7 +151,7 @@ def measure(scenarios: Sequence[Scenario], rounds: int, seconds: float) -> tuple
                 seen, work = server.load(seconds)
                 times[server.scenario.key].append(seen)
                 worked[server.scenario.key].append(work)
-        return times, worked
+        return times, worked, {server.scenario.key: server.instructions(seconds) for server in servers}
     finally:
         for server in servers:
             server.process.terminate()

@@ -49,6 +49,10 @@ def _ratios(rows: dict[str, dict[str, Any]]) -> str:
         head.append("server's processor time, ratio")
         for made, row in zip(lines, rows.values(), strict=True):
             made.append(f"{_us(row['processor_seconds'])}, {row['processor_ratio']:.2f}")
+    if any(row.get("instructions_ratio") for row in rows.values()):
+        head.append("server's instructions, ratio")
+        for made, row in zip(lines, rows.values(), strict=True):
+            made.append(f"{row['instructions'] / 1000:,.0f} thousand, {row['instructions_ratio']:.2f}")
     return _table(head, lines)
 
 
@@ -179,7 +183,8 @@ def terminal(results: dict[str, Any]) -> str:
             verdict = "" if not target else "reached" if row["ratio"] >= target else f"NOT REACHED (>= {target:.2f})"
             lines.append(
                 f"{TITLES[key][:10]:10}  {row['label'].replace('`', ''):45} {row['seconds_median'] * 1e6:9.1f} us "
-                f"{row['ratio']:6.2f} {row['ratio_of_best']:6.2f} {row.get('processor_ratio') or 0:6.2f}  {verdict}"
+                f"{row['ratio']:6.2f} {row['ratio_of_best']:6.2f} {row.get('processor_ratio') or 0:6.2f} "
+                f"{row.get('instructions_ratio') or 0:6.2f}  {verdict}"
             )
     for count, row in _by_number(results.get("held", {})).items():
         lines.append(
