@@ -37,7 +37,7 @@ from ._fastapi.protection import Protection, protection_of
 from ._starlette.answers import answer_here
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
-from .scopes import Catalog, Ownership, Principal, Requirement, Rule
+from .scopes import Catalog, Ownership, Principal, Requirement
 
 __all__ = ["Guard", "Ownership"]
 
@@ -77,7 +77,6 @@ class Guard(DeclaringGuard, SecurityBase):
         DeclaringGuard.__init__(self, catalog, verifier, **options)
         self.scheme_name = scheme_name
         self.anonymous = Anonymous(self)
-        self._rules: dict[tuple[str, ...], Rule] = {}
         # FastAPI reads it anew for each route that mentions the guard.
         self.__signature__ = inspect.signature(self.__call__)
         described = {name: scope.description for name, scope in catalog.scopes.items()}

@@ -35,7 +35,7 @@ from ._fasterapi.protection import Protection, protection_of, sent
 from ._fasterapi.serving import Refusal, caller_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
-from .scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of
+from .scopes import Catalog, Ownership, Principal, Requirement, all_of
 
 __all__ = ["Guard", "Ownership", "Security", "SecurityScopes", "require_scope"]
 
@@ -101,7 +101,6 @@ class Guard(DeclaringGuard):
             client_credentials_flow=client_credentials_flow,
             description=description,
         )
-        self._rules: dict[tuple[str, ...], Rule] = {}
 
     # -- declared ------------------------------------------------------------------------------
 

@@ -1202,3 +1202,23 @@ def test_an_empty_list_for_something_else_than_a_guard_is_nobodys_business_here(
     guard.protect(app)
     with TestClient(app) as client:
         assert client.get("/x", headers=issuer.bearer("items")).json() == 12
+
+
+def test_what_three_protected_applications_serve_is_closed_to_who_comes_around_all_of_them(catalog, issuer):
+    guard = Guard(catalog, issuer)
+    mounted = Starlette(routes=[Route("/x", said)])
+    applications = [FastAPI() for _ in range(3)]
+    for app, needed in zip(applications, ("items", "me", "items"), strict=True):
+        app.mount("/in", mounted)
+        guard.protect(app, default=guard.requires(needed))
+    for turn in range(2):  # the first connection to each finds the others' gates, the second its own
+        for app, needed in zip(applications, ("items", "me", "items"), strict=True):
+            client = TestClient(app)
+            assert client.get("/in/x").status_code == 401, turn
+            assert client.get("/in/x", headers=issuer.bearer(needed)).status_code == 200, turn
+            other = "me" if needed == "items" else "items"
+            assert client.get("/in/x", headers=issuer.bearer(other)).status_code == 403, turn
+
+    with pytest.raises(ConfigurationError) as closed:
+        TestClient(mounted).get("/x")
+    assert closed.value.id == "BW303"

@@ -1201,3 +1201,17 @@ def test_rfc_9470_a_weak_or_old_authentication_is_asked_to_step_up(app, guard, i
     assert client.get("/pay", headers=issuer.bearer("items", acr="gold")).status_code == 401
     assert client.get("/pay", headers=issuer.bearer("me", acr="gold", auth_time=now)).status_code == 403
     assert client.get("/pay", headers=issuer.bearer("items", acr="silver", auth_time=now - 10)).status_code == 200
+
+
+def test_the_same_scopes_asked_for_twice_are_one_requirement_and_others_are_not(catalog, issuer):
+    guard, other = Guard(catalog, issuer), Guard(catalog, issuer)
+
+    assert guard.requires("items") is guard.requires("items")
+    assert guard.requires("items") is not other.requires("items")
+    assert guard.requires("items", max_age=60).dependency.step_up is not None
+    assert guard.requires("items").dependency.step_up is None
+    assert guard.requires("items", on_expiry="close").dependency.close_on_expiry
+    assert not guard.requires("items").dependency.close_on_expiry
+    # Their order goes into the challenge.
+    assert str(guard.requires("items", "me").dependency.requirement.smallest) == "items me"
+    assert str(guard.requires("me", "items").dependency.requirement.smallest) == "me items"

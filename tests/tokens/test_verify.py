@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -99,15 +100,18 @@ def test_a_withdrawn_key_ends_at_once_when_answers_are_forgotten(world):
     assert verifier.verify_cached(token) is None
 
 
-def test_the_memory_is_bounded_and_keeps_what_was_used_last(world):
+def test_the_memory_is_bounded_and_drops_the_oldest_answer_first(world):
     verifier = world.verifier(cache_size=3)
     tokens = [world.token(jti=f"j-{n}") for n in range(4)]
     for token in tokens[:3]:
         asyncio.run(verifier.verify(token))
     assert verifier.verify_cached(tokens[0]) is not None
     asyncio.run(verifier.verify(tokens[3]))
-    assert [verifier.verify_cached(token) is not None for token in tokens] == [True, False, True, True]
+    assert [verifier.verify_cached(token) is not None for token in tokens] == [False, True, True, True]
     assert len(verifier._remembered) == 3
+
+    asyncio.run(verifier.verify(tokens[0]))
+    assert [verifier.verify_cached(token) is not None for token in tokens] == [True, False, True, True]
 
 
 @pytest.mark.parametrize("settings", [{"cache_size": 0}, {"cache_seconds": 0}])
@@ -243,3 +247,28 @@ def test_two_issuers_side_by_side_do_not_know_each_others_tokens(world):
     with pytest.raises(InvalidToken) as refused:
         asyncio.run(world.verifier().verify(token))
     assert refused.value.id == "BW203"
+
+
+def test_threads_that_ask_while_answers_expire_and_are_pushed_out_disturb_nobody(world):
+    verifier = world.verifier(cache_size=4, cache_seconds=10)
+    tokens = [world.token(jti=f"j-{n}") for n in range(12)]
+    forged = [f"{token[:-8]}AAAAAAAA" for token in tokens]
+    refused: list[str] = []
+
+    def ask(turn: int) -> None:
+        for n in range(60):
+            world.time = START + (turn + n) % 40
+            token = tokens[(turn * 5 + n) % 12]
+            assert asyncio.run(verifier.verify(token)).subject == "user-1"
+            verifier.verify_cached(token)
+            with pytest.raises(InvalidToken) as error:
+                asyncio.run(verifier.verify(forged[(turn + n) % 12]))
+            refused.append(error.value.id)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(8)))
+
+    assert set(refused) == {"BW203"}
+    assert len(refused) == 8 * 60
+    assert len(verifier._remembered) <= 4
+    assert len(verifier._forged) <= 4

@@ -147,7 +147,9 @@ def knows(recall: Recall, catalog: Catalog, key: str, proof: str) -> Known:
         caller = recall(value[7:])
         if caller is None:
             return None
-        caller = caller.under(catalog)
+        # `caller.under(catalog)`, without the call: what it remembers is nearly always there.
+        bound = caller._bound  # noqa: SLF001
+        caller = bound if bound is not None and bound._catalog is catalog else caller.under(catalog)  # noqa: SLF001
         if rule is not None and not rule.allows(caller._held):  # type: ignore[arg-type]  # noqa: SLF001 - `under` has compiled it
             return None
         conn[key] = caller

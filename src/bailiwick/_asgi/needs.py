@@ -4,17 +4,17 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final
 
-from bailiwick.asgi import Guard
+from bailiwick.asgi import Guard, Verifier
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import StepUp
-from bailiwick.scopes import Ownership, Principal, Requirement, Rule, all_of, any_of
+from bailiwick.scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
 
 from .declared import Public, as_requirement, check_step_up, closes_on_expiry, step_up_of
 
 __all__ = ["DOCUMENTATION", "DeclaringGuard", "NeedBase"]
 
 DOCUMENTATION: Final = "API documentation"
-KEPT_RULES: Final = 4096
+KEPT: Final = 4096
 
 
 class NeedBase:
@@ -92,7 +92,10 @@ class NeedBase:
 class DeclaringGuard(Guard):
     """The declarations of a guard whose framework runs dependencies."""
 
-    _rules: dict[tuple[str, ...], Rule]
+    def __init__(self, catalog: Catalog, verifier: Verifier, **options: Any) -> None:
+        super().__init__(catalog, verifier, **options)
+        self._rules: dict[tuple[str, ...], Rule] = {}
+        self._made: dict[tuple[Any, ...], Any] = {}
 
     @abstractmethod
     def _need(self, requirement: Requirement | None, **more: Any) -> Any:
@@ -124,9 +127,17 @@ class DeclaringGuard(Guard):
         Raises:
             ConfigurationError: a scope is not in the catalog, or an argument is misspelt.
         """
-        requirement = as_requirement(scopes, self.catalog, where="requires()")
-        step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
-        return self._need(requirement, step_up=step_up, close_on_expiry=closes_on_expiry(on_expiry))
+        if acr or max_age is not None or on_expiry is not None or not all(isinstance(one, str) for one in scopes):
+            requirement = as_requirement(scopes, self.catalog, where="requires()")
+            step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
+            return self._need(requirement, step_up=step_up, close_on_expiry=closes_on_expiry(on_expiry))
+        # Few sets of scopes stand in front of many routes, and frameworks read each requirement that they have not met.
+        made = self._made.get(scopes)
+        if made is None:
+            made = self._need(as_requirement(scopes, self.catalog, where="requires()"))
+            if len(self._made) < KEPT:
+                self._made[scopes] = made
+        return made
 
     def optional(self, *scopes: str | Requirement) -> Any:
         """Where a caller may be anonymous: no token gives None, a bad token is always answered 401.
@@ -165,7 +176,7 @@ class DeclaringGuard(Guard):
         if rule is None:
             rule = self.catalog.compile(all_of(*known), where="Security(scopes=...)")
             # Scopes stand in declarations, of which there are few; but nothing keeps others from making them.
-            if len(self._rules) < KEPT_RULES:
+            if len(self._rules) < KEPT:
                 self._rules[known] = rule
         if not rule.allows(caller.held):
             caller.require(rule.requirement)

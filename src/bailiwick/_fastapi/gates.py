@@ -74,15 +74,26 @@ class Open(Standing):
 class Several(Standing):
     """In front of a route that several protected applications share: each decides about the connections that came in by it."""
 
-    __slots__ = ("each", "full")
+    __slots__ = ("_each", "full")
 
     def __init__(self, full: Any) -> None:
         self.full = full
-        self.each: weakref.WeakKeyDictionary[Protection, Any] = weakref.WeakKeyDictionary()
+        self._each: weakref.WeakKeyDictionary[Protection, Any] = weakref.WeakKeyDictionary()
+
+    def add(self, protection: "Protection", gate: Any) -> None:
+        """Put a protection's gate here, in the place of an earlier one.
+
+        Args:
+            protection: whose gate it is.
+            gate: decides about what came in by that protection's application.
+        """
+        protection.share()
+        self._each[protection] = gate
 
     def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
         """Find the gate of the application through which the connection came."""
-        gate = self.each.get(conn.get(UNDER))
+        protection = conn.get(UNDER)
+        gate = self._each.get(protection) if protection is not None else None
         if gate is None:
             raise ConfigurationError("A route of protected applications was reached around all of them.", id="BW303")
         return gate(conn, receive, send)

@@ -18,7 +18,7 @@ from bailiwick._asgi.declared import Public
 from bailiwick._asgi.gate import Gate
 from bailiwick._starlette.answers import answer_errors
 from bailiwick._starlette.marks import declared_by
-from bailiwick._starlette.routers import Changes, Reading, follow_router, watch_entrance, watched_routes
+from bailiwick._starlette.routers import Changes, Entrance, Reading, follow_router, watch_entrance, watched_routes
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, combine
 from bailiwick.graph.signature import source_of
@@ -67,6 +67,8 @@ class Protection:
         self._signatures = Signatures()
         self._changes = Changes(self.compile)
         self._lock = threading.RLock()
+        self._entrances: list[Entrance] = []
+        self._shares = False
 
     def install(self) -> None:
         """Hook the start, the entrance and the OpenAPI document of the application."""
@@ -90,7 +92,9 @@ class Protection:
         watched_routes(router, self._changes.heard)  # early: who asks for the list from now on is given this one
         entrance = watch_entrance(router, self._changes)
         if entrance is not None:
-            entrance.name(self)
+            self._entrances.append(entrance)
+            if self._shares:
+                entrance.name(self)
         lifespan = router.lifespan_context
 
         @asynccontextmanager
@@ -103,6 +107,12 @@ class Protection:
                 yield state
 
         router.lifespan_context = compiled_first
+
+    def share(self) -> None:
+        """Have connections say that they came in by this application: another one serves some of its routes as well."""
+        self._shares = True
+        for entrance in self._entrances:
+            entrance.name(self)
 
     def check(self) -> None:
         """Insist that each route is settled; no gate is put in place yet.
@@ -311,7 +321,7 @@ class Protection:
 
         def wrap(app: Any) -> Any:
             if isinstance(app, Several):
-                app.each[self] = made(app.full)
+                app.add(self, made(app.full))
                 return app
             if not isinstance(app, Standing):
                 return made(app)
@@ -319,8 +329,8 @@ class Protection:
             if other is None or other is self:  # compiled again: what stood there goes
                 return made(app.full)
             several = Several(app.full)
-            several.each[other] = app
-            several.each[self] = made(app.full)
+            several.add(other, app)
+            several.add(self, made(app.full))
             return several
 
         internals.set_app(place, wrap)

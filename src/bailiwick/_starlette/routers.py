@@ -12,6 +12,7 @@ from .unread import Follower, Unread, close
 __all__ = [
     "UNDER",
     "Changes",
+    "Entrance",
     "Fallback",
     "Placed",
     "Reading",
@@ -22,6 +23,10 @@ __all__ = [
     "watched_routes",
 ]
 
+# The application, or None where a router is reached without one; its router; the list of its routes; and what the
+# router serves where none matches.
+Entered = tuple[Any, Any, "WatchedRoutes", Any]
+UNWATCHED: Final = object()  # in place of what a router serves otherwise, of one that is only included
 UNDER: Final = "bailiwick.protection"  # where a connection names the protection that it came in through
 
 
@@ -87,9 +92,7 @@ class Changes:
         # A change is heard as a new object; what was read last is the one that was there before the reading began.
         self._latest = object()
         self._read: object = None
-        self._routers: list[tuple[Any, Any]] = []
-        self._defaults: list[tuple[Any, Any]] = []
-        self._applications: list[tuple[Any, Any]] = []
+        self._entered: list[Entered] = []
 
     def heard(self) -> None:
         """Something has changed."""
@@ -105,8 +108,10 @@ class Changes:
         Args:
             reading: what `begin` returned.
         """
-        self._routers, self._applications = reading.routers, reading.applications
-        self._defaults = [(router, _standing(router, read)) for router, read in reading.defaults]
+        self._entered = [
+            (app, router, routes, _standing(router, default) if default is not UNWATCHED else default)
+            for app, router, routes, default in reading.entered
+        ]
         self._read = reading.began_at
         # What left the list meanwhile, and perhaps came back, may have been overlooked: it stays closed until it is read.
         if reading.unread and self._latest is reading.began_at:
@@ -123,15 +128,13 @@ class Changes:
         """Whether something changed since, or nothing was ever read."""
         if self._read is not self._latest:
             return True
-        # Changes within a list are heard. Generators would cost more than these loops.
-        for router, routes in self._routers:
+        # Changes within a list are heard. A generator would cost more than this loop.
+        for app, router, routes, default in self._entered:
             if router.routes is not routes:
                 return True
-        for router, default in self._defaults:
-            if router.default is not default:
+            if default is not UNWATCHED and router.default is not default:
                 return True
-        for app, router in self._applications:  # noqa: SIM110
-            if app.router is not router:
+            if app is not None and app.router is not router:
                 return True
         return False
 
@@ -161,9 +164,7 @@ class Reading:
         self.began_at = began_at
         self.changes = changes
         self.heard = changes.heard
-        self.routers: list[tuple[Any, Any]] = []
-        self.defaults: list[tuple[Any, Any]] = []
-        self.applications: list[tuple[Any, Any]] = []
+        self.entered: list[Entered] = []
         self.unread: list[tuple[Unread, WatchedRoutes]] = []
 
     def add(self, app: Any) -> None:
@@ -173,11 +174,7 @@ class Reading:
             app: an application of Starlette's kind, or a router that is one.
         """
         router = getattr(app, "router", app)
-        if router is not app:
-            self.applications.append((app, router))
-        if hasattr(router, "default"):
-            self.defaults.append((router, router.default))
-        self.add_list(router)
+        self._add(None if router is app else app, router, getattr(router, "default", UNWATCHED))
         watch_entrance(router, self.changes)
 
     def add_list(self, router: Any) -> None:
@@ -186,8 +183,11 @@ class Reading:
         Args:
             router: a router of Starlette's kind.
         """
+        self._add(None, router, UNWATCHED)
+
+    def _add(self, app: Any, router: Any, default: Any) -> None:
         routes = watched_routes(router, self.heard)
-        self.routers.append((router, routes))
+        self.entered.append((app, router, routes, default))
         # Noted before the list is read: what comes later is not in what was read.
         self.unread += [(one, routes) for route in routes if isinstance(one := vars(route).get("handle"), Unread)]
 
@@ -226,8 +226,12 @@ class Entrance:
         if self._named is None:
             self._named = protection
 
-    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
-        """Follow what changed, and pass the connection on."""
+    def enter(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Follow what changed, and pass the connection on.
+
+        This method stands in front of the router, as the router's own does: Python calls one in half the time that it
+        takes to call an object.
+        """
         if conn["type"] != "lifespan":
             for one in self._asked:
                 changes = one()
@@ -271,13 +275,13 @@ def watch_entrance(router: Any, changes: Changes) -> Entrance | None:
     """
     holder, name = router, "middleware_stack"
     layer = getattr(holder, name, None)
-    while layer is not None and not isinstance(layer, Entrance | MethodType):
+    while layer is not None and not isinstance(layer, MethodType):
         if not hasattr(layer, "app"):
             break
         holder, name, layer = layer, "app", layer.app
-    if isinstance(layer, Entrance):
-        layer.ask(changes)
-        return layer
+    if isinstance(layer, MethodType) and isinstance(layer.__self__, Entrance):
+        layer.__self__.ask(changes)
+        return layer.__self__
     if not (isinstance(layer, MethodType) and layer.__self__ is router):  # middleware that hides what it wraps
         holder, name = router, "middleware_stack"
         layer = getattr(holder, name, None)
@@ -286,9 +290,9 @@ def watch_entrance(router: Any, changes: Changes) -> Entrance | None:
     entrance = Entrance(layer)
     entrance.ask(changes)
     try:
-        setattr(holder, name, entrance)
+        setattr(holder, name, entrance.enter)
     except AttributeError:  # middleware that cannot be changed
-        entrance.app, router.middleware_stack = router.middleware_stack, entrance
+        entrance.app, router.middleware_stack = router.middleware_stack, entrance.enter
     return entrance
 
 

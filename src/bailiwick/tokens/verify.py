@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken
 from bailiwick.scopes import Principal
@@ -29,17 +28,6 @@ FORGED: Final = "The token's signature does not verify."
 # How long a signature that does not verify is refused without another look: a key that replaces one of
 # the same name is noticed after this long at the latest.
 FORGED_SECONDS: Final = 5.0
-# A copy of a SHA-256 that has seen nothing: `sha256()` makes OpenSSL look the algorithm up, which takes
-# longer than hashing a token does.
-_begin_digest: Final = sha256().copy
-
-
-def _digest(token: bytes) -> bytes:
-    hashed = _begin_digest()
-    hashed.update(token)
-    return hashed.digest()
-
-
 ACCESS_TOKEN: Final = ("at+jwt",)  # RFC 9068 section 2.1
 
 
@@ -129,8 +117,10 @@ class JWTVerifier:
         self._cache_seconds = cache_seconds
         self._now = now
         self._checks = tuple(checks)
-        self._remembered: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
-        self._forged: OrderedDict[bytes, float] = OrderedDict()
+        # The oldest answer goes first, however often it was given: who is asked about again is verified again, once for
+        # so many others. Keeping the order of use would cost each of the requests in between.
+        self._remembered: dict[bytes, tuple[Principal, float]] = {}
+        self._forged: dict[bytes, float] = {}
         # What was proved by keys that were found before `forget` is not remembered after it.
         self._era = object()
         self._lock = threading.Lock()
@@ -151,7 +141,7 @@ class JWTVerifier:
         digest = b""
         if isinstance(token, str) and len(token) <= self._max_bytes:
             # A lone surrogate has octets of its own: they are nobody's token, and `read` says so.
-            digest = _digest(token.encode("utf-8", "surrogatepass"))
+            digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
             remembered = self._recall(digest)
             if remembered is not None:
                 return remembered
@@ -193,28 +183,24 @@ class JWTVerifier:
         """
         if len(token) > self._max_bytes:
             return None
-        return self._recall(_digest(token))
+        return self._recall(sha256(token).digest())
 
     def _recall(self, digest: bytes) -> Principal | None:
-        remembered = self._remembered
-        known = remembered.get(digest)
+        known = self._remembered.get(digest)
         if known is None:
             if self._forged:
                 self._check_forged(digest)
             return None
         principal, until = known
         if self._now() >= until:
-            remembered.pop(digest, None)
+            with self._lock:
+                self._remembered.pop(digest, None)
             return None
         if self._checks:
             try:
                 principal = self._check(principal)
             except BailiwickError:
                 return None  # `verify` says why
-        try:  # noqa: SIM105 - contextlib.suppress would cost a third of the whole call
-            remembered.move_to_end(digest)
-        except KeyError:
-            pass  # another thread evicted it just now; the answer is as good as before
         return principal
 
     def forget(self) -> None:
@@ -251,9 +237,7 @@ class JWTVerifier:
         with self._lock:
             if self._era is not era:
                 return
-            self._remembered[digest] = (principal, until)
-            while len(self._remembered) > self._cache_size:
-                self._remembered.popitem(last=False)
+            _keep(self._remembered, digest, (principal, until), self._cache_size)
 
     def _check_forged(self, digest: bytes) -> None:
         """Refuse at once what was refused a moment ago, so that who repeats a forged token does not keep us busy.
@@ -266,7 +250,8 @@ class JWTVerifier:
             return
         if self._now() < until:
             raise InvalidToken(FORGED, id="BW203")
-        self._forged.pop(digest, None)
+        with self._lock:
+            self._forged.pop(digest, None)
 
     def _remember_forged(self, digest: bytes, era: object) -> None:
         if self._cache_size == 0 or self._cache_seconds == 0:
@@ -275,6 +260,12 @@ class JWTVerifier:
         with self._lock:
             if self._era is not era:
                 return
-            self._forged[digest] = until
-            while len(self._forged) > self._cache_size:
-                self._forged.popitem(last=False)
+            _keep(self._forged, digest, until, self._cache_size)
+
+
+def _keep(memory: dict[bytes, Any], digest: bytes, answer: object, most: int) -> None:
+    """Keep an answer as the newest, and drop the oldest ones beyond so many. Whoever calls it holds the lock, as for any change."""
+    memory.pop(digest, None)
+    memory[digest] = answer
+    while len(memory) > most:
+        del memory[next(iter(memory))]
