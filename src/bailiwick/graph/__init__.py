@@ -1,13 +1,13 @@
 """From a tree of dependencies to what runs, with the scopes that reach each node. Pure: no framework.
 
-`dependant` is one node, `signature` reads trees from callables, `solve` runs them, `plan` is what every
-route needs.
+`dependant` is one node, `signature` reads one callable, `tree` what it depends on, `solve` runs that, `plan`
+is what every route needs.
 """
 
 from .dependant import Dependant, Parameter, SecurityScopes, Unresolved
 from .plan import Access, Kind, Plan, RoutePlan, StepUp, combine
-from .signature import Edge, EdgeOf, Reader, read_tree
 from .solve import OMIT, Program, Solved, Unmet, solve
+from .tree import Edge, EdgeOf, Reader, read_tree
 
 __all__ = [
     "OMIT",

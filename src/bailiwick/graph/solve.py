@@ -22,7 +22,7 @@ from typing import Any, Final
 from bailiwick.errors import ConfigurationError
 
 from .dependant import Behaviour, CacheKey, Call, Dependant, Parameter, describe, key_of
-from .signature import Reader
+from .tree import Reader
 
 __all__ = ["OMIT", "CallSync", "Program", "Provide", "Solved", "Unmet", "solve"]
 
