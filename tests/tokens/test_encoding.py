@@ -41,6 +41,41 @@ def test_a_lax_base64_text_is_refused(text):
         decode(text)
 
 
+# What Python's own decoders let pass or skip, besides what looks like a letter and is none.
+HOSTILE = st.text(alphabet="AQgw9-_+/=\n\r\t \0\x7f.\x80\xff\u212a\ud800\udfff\U0001d54f", max_size=12)
+
+
+@given(HOSTILE | st.text(max_size=12))
+def test_a_text_is_taken_exactly_if_it_is_in_the_alphabet_and_the_one_form_of_its_octets(text):
+    octets = octets_of(text)
+    if octets is not None and encode(octets) == text:
+        assert decode(text) == octets
+    else:
+        with pytest.raises(Malformed) as refused:
+            decode(text)
+        assert str(refused.value) in {"not base64url", "not canonical base64url"}
+
+
+def octets_of(text):
+    """What a text in the alphabet stands for, found without a decoder: six bits for each character."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    if any(char not in alphabet for char in text):
+        return None
+    bits = "".join(f"{alphabet.index(char):06b}" for char in text)
+    return bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) - 7, 8))
+
+
+@pytest.mark.parametrize("good", ["AAAA", "AAAAAA", "AAAAAAA", "AAAAAAAA"])
+def test_a_foreign_character_is_refused_wherever_it_stands(good):
+    foreign = [char for char in map(chr, range(256)) if octets_of(char) is None]
+    assert len(foreign) == 192
+    for char in foreign:
+        for at in range(len(good) + 1):
+            for text in (good[:at] + char + good[at:], good[:at] + char + good[at + 1 :]):
+                with pytest.raises(Malformed):
+                    decode(text)
+
+
 @given(VALUES)
 def test_json_survives(value):
     assert read_json(write_json(value)) == value
