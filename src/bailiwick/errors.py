@@ -89,7 +89,7 @@ IDS: Final[Mapping[str, str]] = MappingProxyType(
         "BW413": "The authorization is pending; ask again later (RFC 8628).",
         "BW414": "Ask more slowly (RFC 8628).",
         "BW415": "The device code has expired (RFC 8628).",
-        "BW416": "Too many failed attempts; wait before trying again.",
+        "BW416": "Too many failed attempts, or too many requests begun and not finished; wait before trying again.",
         "BW417": "The method is not allowed on this endpoint.",
         "BW418": "The client or its redirect URI is unknown; nothing was redirected.",
         "BW419": "The form's anti-forgery token is missing or belongs to another session.",

@@ -38,6 +38,7 @@ try:
         Registration,
         Settings,
         Store,
+        Unfinished,
     )
     from bailiwick.authority.accounts import Verdict, prepare_password
     from bailiwick.authority.admin import Admin
@@ -73,6 +74,7 @@ __all__ = [
     "Registration",
     "Resource",
     "Settings",
+    "Unfinished",
 ]
 
 log = logging.getLogger("bailiwick.server")

@@ -116,9 +116,9 @@ async def test_a_pushed_request_keeps_only_what_an_authorization_request_may_hol
     kept = {}
     push = flows.store.push_request
 
-    async def seen(request):
+    async def seen(request, *more):
         kept.update(request.parameters)
-        await push(request)
+        return await push(request, *more)
 
     flows.store.push_request = seen
     extra = [

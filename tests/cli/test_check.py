@@ -85,6 +85,7 @@ def test_scopes_that_left_the_catalog_are_found(clean):
         ("CLIENT_CERTIFICATES", "true", "trusts-proxy"),
         ("REGISTRATION", '{"ceiling": ["posts:read"]}', "open-registration"),
         ("METADATA_DOCUMENTS", '{"ceiling": ["posts:read"], "loopback": true}', "loopback-documents"),
+        ("UNFINISHED", '{"network": 2001}', "many-unfinished"),
         ("ISUER", "https://x.example", "unknown-variable"),
     ],
 )

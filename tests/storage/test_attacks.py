@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from bailiwick.authority.records import Code, DeviceCode, DeviceState, Revocation, Revoked
-from bailiwick.authority.store import Polled, Redeemed
+from bailiwick.authority.store import Polled, Redeemed, Room
 from bailiwick.errors import StoreError
 from bailiwick.scopes import ScopeSet
 from bailiwick.storage import open_store
@@ -60,7 +60,7 @@ async def end(store, make, kind, key):
 @pytest.mark.parametrize(("kind", "key"), ENDS)
 async def test_what_waits_to_be_fetched_ends_with_what_it_hangs_on(store, make, kind, key):
     await store.add_code(a_code("code"))
-    await store.add_device_code(a_device("device"))
+    await store.add_device_code(a_device("device"), Room(10), 90.0)
     await end(store, make, kind, key)
     outcome, _ = await store.redeem_code("code", 101.0, feed_until=700.0, event=make.event())
     assert outcome is Redeemed.UNKNOWN
@@ -70,7 +70,7 @@ async def test_what_waits_to_be_fetched_ends_with_what_it_hangs_on(store, make, 
 @pytest.mark.parametrize(("kind", "key"), OTHERS)
 async def test_what_waits_for_others_stays(store, make, kind, key):
     await store.add_code(a_code("code"))
-    await store.add_device_code(a_device("device"))
+    await store.add_device_code(a_device("device"), Room(10), 90.0)
     await end(store, make, kind, key)
     outcome, _ = await store.redeem_code("code", 101.0, feed_until=700.0, event=make.event())
     assert outcome is Redeemed.FIRST_TIME
@@ -91,7 +91,9 @@ async def test_disabling_takes_what_waits_with_it_in_the_same_transaction(store,
     await store.add(account, make.event())
     await store.add(client, make.event())
     await store.add_code(a_code("code"))
-    await store.add_device_code(a_device("device", subject=None, authorization=None, state=DeviceState.PENDING))
+    await store.add_device_code(
+        a_device("device", subject=None, authorization=None, state=DeviceState.PENDING), Room(10), 90.0
+    )
     await store.change(account, make.event(), revoking=Revocation(Revoked.SUBJECT, account.id, 100.0, 700.0))
     assert (await store.redeem_code("code", 101.0, feed_until=700.0, event=make.event()))[0] is Redeemed.UNKNOWN
     await store.change(client, make.event(), revoking=Revocation(Revoked.CLIENT, client.id, 100.0, 700.0))

@@ -13,6 +13,7 @@ from bailiwick.authority.records import (
     Revocation,
     Revoked,
 )
+from bailiwick.authority.store import Room
 from bailiwick.scopes import ScopeSet
 from bailiwick.storage import open_store
 
@@ -84,7 +85,7 @@ async def test_a_persons_own_scopes_are_kept_as_text(path, make):
 
 async def test_a_pushed_request_keeps_the_order_of_its_parameters(path, make):
     parameters = (("scope", "b a"), ("resource", "https://two"), ("resource", "https://one"))
-    await write(path, lambda store: store.push_request(PushedRequest("digest", "app", parameters, 9.0)))
+    await write(path, lambda store: store.push_request(PushedRequest("digest", "app", parameters, 9.0), Room(10), 1.0))
     assert row(path, "SELECT parameters FROM bw_pushed_request") == (
         '[["scope", "b a"], ["resource", "https://two"], ["resource", "https://one"]]',
     )

@@ -18,7 +18,7 @@ from bailiwick.authority.records import (
     Revoked,
     StoredKey,
 )
-from bailiwick.authority.store import CODE_KEPT, Basis, Claimed, Polled, Redeemed, Rotated
+from bailiwick.authority.store import CODE_KEPT, Basis, Begun, Claimed, Polled, Redeemed, Room, Rotated
 from bailiwick.scopes import ScopeSet
 
 pytestmark = pytest.mark.anyio
@@ -579,6 +579,9 @@ async def test_an_expired_or_unknown_code_is_unknown(store, make):
     assert await redeem(store, make, digest="other") == (Redeemed.UNKNOWN, None)
 
 
+ROOM = Room(10, 10)
+
+
 def a_device(**fields):
     given = {
         "digest": "device",
@@ -600,7 +603,7 @@ def decided(state=DeviceState.APPROVED):
 
 
 async def test_a_device_polls_until_a_person_decides_and_is_told_once(store, make):
-    assert await store.add_device_code(a_device())
+    assert await store.add_device_code(a_device(), ROOM, 90.0) is Begun.DONE
     assert (await store.poll_device_code("device", "app", 100.0))[0] is Polled.PENDING
     assert (await store.device_code_of_user("user code", 101.0)).digest == "device"
     assert await store.decide_device_code(decided(), make.event("device.approved"))
@@ -612,14 +615,14 @@ async def test_a_device_polls_until_a_person_decides_and_is_told_once(store, mak
 
 
 async def test_an_approved_device_is_told_once_however_many_ask(store, make):
-    await store.add_device_code(a_device())
+    await store.add_device_code(a_device(), ROOM, 90.0)
     await store.decide_device_code(decided(), make.event())
     tries = await asyncio.gather(*(store.poll_device_code("device", "app", 100.0) for _ in range(20)))
     assert Counter(outcome for outcome, _ in tries)[Polled.APPROVED] == 1
 
 
 async def test_a_device_that_polls_too_fast_must_slow_down(store, make):
-    await store.add_device_code(a_device())
+    await store.add_device_code(a_device(), ROOM, 90.0)
     await store.poll_device_code("device", "app", 100.0)
     outcome, code = await store.poll_device_code("device", "app", 104.0)
     assert (outcome, code.interval) == (Polled.TOO_FAST, 10)
@@ -628,7 +631,7 @@ async def test_a_device_that_polls_too_fast_must_slow_down(store, make):
 
 
 async def test_a_device_code_belongs_to_its_client_and_ends(store, make):
-    await store.add_device_code(a_device())
+    await store.add_device_code(a_device(), ROOM, 90.0)
     assert (await store.poll_device_code("device", "web", 100.0))[0] is Polled.UNKNOWN
     assert (await store.poll_device_code("other", "app", 100.0))[0] is Polled.UNKNOWN
     assert (await store.poll_device_code("device", "app", 700.0))[0] is Polled.EXPIRED
@@ -637,7 +640,7 @@ async def test_a_device_code_belongs_to_its_client_and_ends(store, make):
 
 
 async def test_a_denied_device_is_denied_and_cannot_be_approved_later(store, make):
-    await store.add_device_code(a_device())
+    await store.add_device_code(a_device(), ROOM, 90.0)
     assert await store.decide_device_code(decided(DeviceState.DENIED), make.event("decided"))
     assert not await store.decide_device_code(decided(), make.event("decided"))
     assert (await store.poll_device_code("device", "app", 100.0))[0] is Polled.DENIED
@@ -645,13 +648,14 @@ async def test_a_denied_device_is_denied_and_cannot_be_approved_later(store, mak
 
 
 async def test_a_user_code_is_in_use_once(store):
-    assert await store.add_device_code(a_device())
-    assert not await store.add_device_code(a_device(digest="another"))
+    assert await store.add_device_code(a_device(), ROOM, 90.0) is Begun.DONE
+    assert await store.add_device_code(a_device(digest="another"), ROOM, 90.0) is Begun.TAKEN
 
 
 async def test_a_pushed_request_is_used_once(store):
     request = PushedRequest("pushed", "app", (("scope", "a b"), ("state", "\u00e5")), 200.0)
-    await store.push_request(request)
+    assert await store.push_request(request, ROOM, 90.0) is Begun.DONE
+    assert await store.push_request(request, ROOM, 90.0) is Begun.TAKEN
     assert await store.pushed_request("pushed", 100.0) == request
     assert await store.pushed_request("pushed", 200.0) is None
     assert await store.pushed_request("other", 100.0) is None
@@ -723,8 +727,8 @@ async def test_purging_takes_what_has_expired_and_nothing_else(store, make):
     await store.open_family(old, make.token(old, "old"), make.event())
     await store.open_family(young, make.token(young), make.event())
     await store.add_code(a_code())
-    await store.add_device_code(a_device())
-    await store.push_request(PushedRequest("pushed", "app", (), 200.0))
+    await store.add_device_code(a_device(), ROOM, 90.0)
+    await store.push_request(PushedRequest("pushed", "app", (), 200.0), ROOM, 90.0)
     await store.claim("jti", 100.0, 200.0)
     await store.revoke(Revocation(Revoked.TOKEN, "jti", 100.0, 200.0), make.event())
     await store.revoke(Revocation(Revoked.TOKEN, "later jti", 100.0, 10.0**6), make.event())

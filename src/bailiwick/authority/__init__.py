@@ -10,7 +10,7 @@ from .device import DeviceRequest
 from .par import PushingRequest
 from .register import RegistrationRequest
 from .request import IntrospectionRequest, RevocationRequest, TokenRequest, read_form
-from .settings import BALANCED, STRICT, Lifetimes, MetadataDocuments, Registration, Settings
+from .settings import BALANCED, STRICT, Lifetimes, MetadataDocuments, Registration, Settings, Unfinished
 from .store import Store
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "Settings",
     "Store",
     "TokenRequest",
+    "Unfinished",
     "read_form",
 ]

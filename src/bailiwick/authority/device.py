@@ -16,13 +16,14 @@ from bailiwick.scopes import ScopeSet
 from bailiwick.tokens import opaque
 
 from .attempts import FREE, FREE_TOGETHER, Attempts, network_of
+from .begun import Waiting, crowded
 from .clients import ClientAuthenticator
 from .consent import Agenda, Consents, Decision, LoggedIn
 from .ids import TokenBytes
 from .records import Account, Client, DeviceCode, DeviceState, Event, GrantType, Origin, Resource
 from .request import Certificate, Form, Presented
 from .settings import Settings
-from .store import Store
+from .store import Begun, Store
 
 __all__ = [
     "ALPHABET",
@@ -206,6 +207,7 @@ class DeviceEndpoint:
         self._consents = consents
         self._attempts = attempts
         self._token_bytes = token_bytes
+        self._waiting = Waiting(settings, store, token_bytes)
 
     async def answer(self, request: DeviceRequest, *, now: float) -> DeviceAuthorization:
         """Begin a device's request.
@@ -215,7 +217,8 @@ class DeviceEndpoint:
             now: seconds since the epoch.
 
         Raises:
-            Refused: the client is unknown or may not use this grant, or asks for what it can never get.
+            Refused: the client is unknown or may not use this grant, or asks for what it can never get; slow_down
+                (BW416, status 429): too many of its requests, or of its network's, wait for a person.
             StoreError: the store cannot answer.
         """
         client = await self._clients.authenticate(request.presented, now=now)
@@ -224,6 +227,7 @@ class DeviceEndpoint:
         resource = self._resource(request.resource)
         self._consents.check(client, resource, request.scope)
         lifetimes = self._settings.lifetimes
+        network, room = await self._waiting.room(client, request.origin)
         for _ in range(TRIES):
             device = opaque.mint(self._token_bytes, opaque.Kind.DEVICE)
             shown = mint_user_code(self._token_bytes)
@@ -236,8 +240,12 @@ class DeviceEndpoint:
                 issued_at=now,
                 expires_at=now + lifetimes.device,
                 interval=lifetimes.device_interval,
+                network=network,
             )
-            if await self._store.add_device_code(kept):
+            outcome = await self._store.add_device_code(kept, room, now)
+            if outcome is Begun.FULL:
+                raise crowded(lifetimes.device, f"device requests of client {client.id!a}")
+            if outcome is Begun.DONE:
                 return DeviceAuthorization(
                     device, shown, f"{self._settings.issuer}/device", lifetimes.device, lifetimes.device_interval
                 )

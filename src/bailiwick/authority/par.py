@@ -9,16 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bailiwick.errors import Refused
+from bailiwick.errors import Refused, StoreError
 from bailiwick.tokens import opaque
 
 from .authorize import PARAMETERS, REQUEST_URI, AuthorizationEndpoint
+from .begun import Waiting, crowded
 from .clients import ClientAuthenticator
 from .ids import TokenBytes
 from .records import Origin, PushedRequest
 from .request import Certificate, Form, Presented
 from .settings import Settings
-from .store import Store
+from .store import Begun, Store
 
 __all__ = ["Pushed", "PushedRequestEndpoint", "PushingRequest"]
 
@@ -104,6 +105,7 @@ class PushedRequestEndpoint:
         self._clients = clients
         self._authorization = authorization
         self._token_bytes = token_bytes
+        self._waiting = Waiting(settings, store, token_bytes)
 
     async def answer(self, request: PushingRequest, *, now: float) -> Pushed:
         """Keep a request for the short time until the browser brings its reference.
@@ -113,14 +115,19 @@ class PushedRequestEndpoint:
             now: seconds since the epoch.
 
         Raises:
-            Refused: the client is unknown, or the request is one that the authorization endpoint would refuse.
+            Refused: the client is unknown, or the request is one that the authorization endpoint would refuse;
+                slow_down (BW416, status 429): too many of its requests, or of its network's, were not brought back.
             StoreError: the store cannot answer.
         """
         client = await self._clients.authenticate(request.presented, now=now)
         await self._authorization.check(request.parameters, origin=request.origin, now=now)
         reference = opaque.mint(self._token_bytes, opaque.Kind.REQUEST)
         lifetime = self._settings.lifetimes.pushed
-        await self._store.push_request(
-            PushedRequest(opaque.digest(reference), client.id, request.parameters, now + lifetime)
-        )
+        network, room = await self._waiting.room(client, request.origin)
+        kept = PushedRequest(opaque.digest(reference), client.id, request.parameters, now + lifetime, network)
+        outcome = await self._store.push_request(kept, room, now)
+        if outcome is Begun.FULL:
+            raise crowded(lifetime, f"pushed requests of client {client.id!a}")
+        if outcome is Begun.TAKEN:
+            raise StoreError("No reference is free.", detail="a fresh reference was in use; is the randomness random?")
         return Pushed(REQUEST_URI + reference, lifetime)

@@ -24,6 +24,8 @@ LONGEST_ACCESS: Final = 60 * 60
 # A signing key that nobody turned for this much longer than its life: no process of this authority runs, or
 # its clock stands still.
 KEY_OVERDUE: Final = 24 * 60 * 60
+# A pushed request may be as large as a form: some 64 KiB. So many are 128 MiB that one stranger fills from one address.
+MOST_UNFINISHED: Final = 2_000
 
 # Grants whose codes travel through a browser or another screen, where a redirect or a look-alike can catch them.
 _BY_REDIRECT: Final = GrantType.AUTHORIZATION_CODE
@@ -162,6 +164,14 @@ def _settings(here: Situation) -> Iterator[Finding]:
             "registration",
             f"Anybody may register clients, with scopes up to {registration.ceiling}.",
             "Give registration initial tokens, or keep its ceiling small.",
+        )
+    if settings.unfinished.network > MOST_UNFINISHED:
+        yield Finding(
+            "many-unfinished",
+            "unfinished.network",
+            f"Anybody who has the name of a public client can have {settings.unfinished.network} requests of each kind "
+            "kept from one network, and nobody needs so many.",
+            f"Choose at most {MOST_UNFINISHED}; if all people come from one address, name your proxies in trusted_proxies.",
         )
 
 
@@ -342,6 +352,7 @@ RULES: Final = (
     "trusts-proxy",
     "loopback-documents",
     "open-registration",
+    "many-unfinished",
     "password-grant",
     "superuser-client",
     "wildcard-client",

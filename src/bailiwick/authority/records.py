@@ -377,6 +377,7 @@ class DeviceCode:
         subject: who decided.
         authorization: what the approval hangs on.
         authenticated_at: when that person proved who they are.
+        network: by which it is counted, as a keyed digest; "" if the operator vouches for its client.
     """
 
     digest: str = field(repr=False)
@@ -392,6 +393,7 @@ class DeviceCode:
     subject: str | None = None
     authorization: str | None = None
     authenticated_at: float | None = None
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,12 +405,14 @@ class PushedRequest:
         client: the client that pushed it.
         parameters: the request's parameters, name and value.
         expires_at: seconds since the epoch.
+        network: by which it is counted, as a keyed digest; "" if the operator vouches for its client.
     """
 
     digest: str = field(repr=False)
     client: str
     parameters: tuple[tuple[str, str], ...]
     expires_at: float
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)

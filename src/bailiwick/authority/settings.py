@@ -15,7 +15,7 @@ from bailiwick.scopes import ScopeSet
 
 from .records import GrantType, Resource
 
-__all__ = ["BALANCED", "STRICT", "Lifetimes", "MetadataDocuments", "Registration", "Settings"]
+__all__ = ["BALANCED", "STRICT", "Lifetimes", "MetadataDocuments", "Registration", "Settings", "Unfinished"]
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
@@ -212,6 +212,31 @@ class MetadataDocuments:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How many requests may wait for a person at once; of devices, and as many again of pushed ones.
+
+    What a network is: an IPv4 address, or the /64 of an IPv6 one.
+
+    Args:
+        client: of one public client from one network; also of one that registered or described itself.
+        network: of all such clients from one network.
+        confidential: of one confidential client that the operator made, from wherever.
+    """
+
+    client: int = 50
+    network: int = 200
+    confidential: int = 5_000
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigurationError(f"unfinished.{name} is a whole number of at least 1, not {value!r}.")
+        if self.client > self.network:
+            raise ConfigurationError("unfinished.client is one part of unfinished.network, and no more than it.")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What one authority is told when it is made.
 
@@ -227,6 +252,7 @@ class Settings:
             the header `Client-Cert` of RFC 9440, which it takes away from whatever clients send.
         registration: who may register clients; None: nobody.
         metadata_documents: clients whose id is the address of a document about them; None: there are none.
+        unfinished: how many requests may wait for a person at once.
         trusted_proxies: addresses and networks, such as "10.0.0.0/8", whose `X-Forwarded-For` is believed, and then
             no one else's `Client-Cert`; by default nobody's. A server in front of the application that reads such
             headers by itself (uvicorn: `proxy_headers`) has to be told not to.
@@ -251,6 +277,7 @@ class Settings:
     metadata_documents: MetadataDocuments | None = None
     purge_every: int = HOUR
     trusted_proxies: tuple[str, ...] = ()
+    unfinished: Unfinished = field(default_factory=Unfinished)
 
     def __post_init__(self) -> None:
         check_issuer(self.issuer)

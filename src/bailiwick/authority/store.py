@@ -34,10 +34,27 @@ from .records import (
     StoredKey,
 )
 
-__all__ = ["CODE_KEPT", "Basis", "Claimed", "Polled", "Redeemed", "Registered", "Rotated", "Rotation", "Store"]
+__all__ = [
+    "CODE_KEPT",
+    "ENDED_KEPT",
+    "Basis",
+    "Begun",
+    "Claimed",
+    "Polled",
+    "Redeemed",
+    "Registered",
+    "Room",
+    "Rotated",
+    "Rotation",
+    "Store",
+]
 
 # Seconds that a code is kept beyond its end, so that a replay is known for one while what came of it may live.
 CODE_KEPT: Final = 24 * 60 * 60
+# Seconds that an expired request is kept where others of its network begin, so that a device that still polls learns
+# that its code expired. No longer than the shortest life that a request usually has: at most twice as many are kept as
+# may be unfinished.
+ENDED_KEPT: Final = 60
 
 
 class Rotated(Enum):
@@ -113,6 +130,27 @@ class Polled(Enum):
     DENIED = "denied"
     EXPIRED = "expired"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many requests of a kind may be unfinished at once, the one that begins included.
+
+    Args:
+        client: of its client from its network.
+        network: of all clients from its network; None where a client is counted by itself.
+    """
+
+    client: int
+    network: int | None = None
+
+
+class Begun(Enum):
+    """How a request began that waits for a person."""
+
+    DONE = "done"
+    TAKEN = "taken"  # its code, or reference, is in use
+    FULL = "full"  # too many of the same client or network are unfinished
 
 
 class Registered(Enum):
@@ -295,8 +333,13 @@ class Store(Protocol):
         A second time revokes the family that came of it, or will, and tells so in the feed and the journal.
         """
 
-    async def add_device_code(self, code: DeviceCode) -> bool:
-        """Keep a device's request; False if its user code is in use."""
+    async def add_device_code(self, code: DeviceCode, room: Room, now: float) -> Begun:
+        """Keep a device's request, if its user code is free and fewer are pending than there is room for.
+
+        Counting and adding are one act: of many that come at once no more are kept. What expired of the same network,
+        or of the same client where that is counted by itself, goes at the same time, but for the last `ENDED_KEPT`
+        seconds.
+        """
 
     async def device_code_of_user(self, user_code: str, now: float) -> DeviceCode | None:
         """The pending request behind a user code's digest, unless it expired."""
@@ -307,8 +350,8 @@ class Store(Protocol):
     async def poll_device_code(self, digest: str, client: str, now: float) -> tuple[Polled, DeviceCode | None]:
         """A device asks: spends an approved code, and slows down whoever asks too fast."""
 
-    async def push_request(self, request: PushedRequest) -> None:
-        """Keep a pushed authorization request (RFC 9126)."""
+    async def push_request(self, request: PushedRequest, room: Room, now: float) -> Begun:
+        """Keep a pushed authorization request (RFC 9126), if there is room; as `add_device_code`."""
 
     async def pushed_request(self, digest: str, now: float) -> PushedRequest | None:
         """A pushed request that has not expired."""

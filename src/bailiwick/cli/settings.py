@@ -66,6 +66,14 @@ class DocumentsEntry(_Entry):
     loopback: bool = False
 
 
+class UnfinishedEntry(_Entry):
+    """How many requests may wait for a person at once."""
+
+    client: int = 50
+    network: int = 200
+    confidential: int = 5_000
+
+
 class Configured(BaseSettings):
     """The settings of one authority, as they were found."""
 
@@ -91,6 +99,7 @@ class Configured(BaseSettings):
     metadata_documents: DocumentsEntry | None = None
     purge_every: int = 3600
     trusted_proxies: list[str] = []
+    unfinished: UnfinishedEntry = UnfinishedEntry()
     attempts: SecretStr | None = None
     key_encryption_key: SecretStr | None = None
     key_encryption_key_file: Path | None = None
@@ -122,7 +131,7 @@ class Configured(BaseSettings):
         Raises:
             ConfigurationError: there is no issuer, or a value would be dangerous.
         """
-        from bailiwick.server import BALANCED, STRICT, MetadataDocuments, Registration, Resource, Settings
+        from bailiwick.server import BALANCED, STRICT, MetadataDocuments, Registration, Resource, Settings, Unfinished
 
         if not self.issuer:
             raise ConfigurationError(
@@ -151,6 +160,7 @@ class Configured(BaseSettings):
             client_certificates=self.client_certificates,
             trusted_proxies=tuple(self.trusted_proxies),
             purge_every=self.purge_every,
+            unfinished=Unfinished(**self.unfinished.model_dump()),
             metadata_documents=None
             if described is None
             else MetadataDocuments(

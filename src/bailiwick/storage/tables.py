@@ -202,7 +202,10 @@ device_code = Table(
     Column("subject", Text),
     Column("authorization", Text),
     Column("authenticated_at", Double),
+    # Since 0004; the default is for rows, and programs, of before.
+    Column("network", Text, nullable=False, server_default=""),
     Index(None, "expires_at"),
+    Index(None, "network", "client"),
 )
 
 pushed_request = Table(
@@ -212,7 +215,9 @@ pushed_request = Table(
     Column("client", Text, nullable=False),
     Column("parameters", Listed(tuple, tuple), nullable=False),
     Column("expires_at", Double, nullable=False),
+    Column("network", Text, nullable=False, server_default=""),  # since 0004
     Index(None, "expires_at"),
+    Index(None, "network", "client"),
 )
 
 session = Table(

@@ -144,7 +144,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "404": "There is nothing here.",
     "405": "Another method is needed.",
     "413": "The body is larger than 64 KiB.",
-    "429": "Too many wrong guesses; `Retry-After` says when to come back.",
+    "429": "Too many wrong guesses or unfinished requests; `Retry-After` says when to come back.",
     "503": "The service cannot answer just now; `Retry-After` says when to come back.",
 }
 PROGRAM: Final = ("400", "401", "403", "413", "429", "503")

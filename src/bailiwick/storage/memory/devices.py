@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bailiwick.authority.records import DeviceCode, DeviceState, Event
-from bailiwick.authority.store import Polled
+from bailiwick.authority.store import Begun, Polled, Room
 
+from .begun import is_room
 from .journal import Journal
 
 __all__ = ["Devices"]
@@ -15,13 +16,19 @@ __all__ = ["Devices"]
 class Devices(Journal):
     """The verbs of `Store` about device codes."""
 
-    async def add_device_code(self, code: DeviceCode) -> bool:
+    async def add_device_code(self, code: DeviceCode, room: Room, now: float) -> Begun:
         """See `Store.add_device_code`."""
+
+        def pending(one: DeviceCode) -> bool:
+            return one.state is DeviceState.PENDING and one.expires_at > now
+
         with self._lock:
-            if any(one.user_code == code.user_code for one in self._devices.values()):
-                return False
+            if not is_room(self._devices, code, room, now, pending):
+                return Begun.FULL
+            if any(code.user_code == one.user_code or code.digest == one.digest for one in self._devices.values()):
+                return Begun.TAKEN
             self._devices[code.digest] = code
-            return True
+            return Begun.DONE
 
     async def device_code_of_user(self, user_code: str, now: float) -> DeviceCode | None:
         """See `Store.device_code_of_user`."""

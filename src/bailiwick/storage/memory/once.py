@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bailiwick.authority.records import PushedRequest
-from bailiwick.authority.store import Claimed
+from bailiwick.authority.store import Begun, Claimed, Room
 
+from .begun import is_room
 from .kept import Kept
 
 __all__ = ["Once"]
@@ -13,10 +14,15 @@ __all__ = ["Once"]
 class Once(Kept):
     """The verbs of `Store` about pushed requests and one-time names."""
 
-    async def push_request(self, request: PushedRequest) -> None:
+    async def push_request(self, request: PushedRequest, room: Room, now: float) -> Begun:
         """See `Store.push_request`."""
         with self._lock:
+            if not is_room(self._pushed, request, room, now, lambda one: one.expires_at > now):
+                return Begun.FULL
+            if request.digest in self._pushed:
+                return Begun.TAKEN
             self._pushed[request.digest] = request
+            return Begun.DONE
 
     async def pushed_request(self, digest: str, now: float) -> PushedRequest | None:
         """See `Store.pushed_request`."""

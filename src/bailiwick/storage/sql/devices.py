@@ -7,25 +7,26 @@ from dataclasses import replace
 from sqlalchemy import Connection, and_, select, update
 
 from bailiwick.authority.records import DeviceCode, DeviceState, Event
-from bailiwick.authority.store import Polled
+from bailiwick.authority.store import Begun, Polled, Room
 from bailiwick.storage import tables as t
 
-from .dialect import insert_new
+from .begun import Beginning
 from .journal import write_down
-from .rows import columns, load_one, values
+from .rows import columns, load_one
 from .transactions import Transactions
 
 __all__ = ["Devices"]
 
 _DEVICES = select(*columns(t.device_code, DeviceCode))
+_BEGINNING = Beginning(t.device_code, DeviceCode, [t.device_code.c.state == DeviceState.PENDING])
 
 
 class Devices(Transactions):
     """The verbs of `Store` about device codes."""
 
-    async def add_device_code(self, code: DeviceCode) -> bool:
+    async def add_device_code(self, code: DeviceCode, room: Room, now: float) -> Begun:
         """See `Store.add_device_code`."""
-        return await self._write(lambda db: bool(db.execute(insert_new(db, t.device_code), values(code)).rowcount))
+        return await self._write(lambda db: _BEGINNING.begin(db, code, room, now))
 
     async def device_code_of_user(self, user_code: str, now: float) -> DeviceCode | None:
         """See `Store.device_code_of_user`."""

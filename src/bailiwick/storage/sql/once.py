@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from bailiwick.authority.records import PushedRequest
-from bailiwick.authority.store import Claimed
+from bailiwick.authority.store import Begun, Claimed, Room
 from bailiwick.storage import tables as t
 
+from .begun import Beginning
 from .dialect import upsert
-from .rows import columns, load_one, values
+from .rows import columns, load_one
 from .transactions import Transactions
 
 __all__ = ["Once"]
+
+_BEGINNING = Beginning(t.pushed_request, PushedRequest)
 
 
 class Once(Transactions):
     """The verbs of `Store` about pushed requests and one-time names."""
 
-    async def push_request(self, request: PushedRequest) -> None:
+    async def push_request(self, request: PushedRequest, room: Room, now: float) -> Begun:
         """See `Store.push_request`."""
-        await self._write(lambda db: db.execute(insert(t.pushed_request), values(request)))
+        return await self._write(lambda db: _BEGINNING.begin(db, request, room, now))
 
     async def pushed_request(self, digest: str, now: float) -> PushedRequest | None:
         """See `Store.pushed_request`."""
