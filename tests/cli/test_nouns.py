@@ -18,6 +18,14 @@ def test_a_person_is_added_shown_and_listed(house):
     assert "bob" in house("user", "list").stdout
 
 
+def test_what_a_person_may_is_what_guards_would_let_them_do(house):
+    house("user", "add", "bob", "--scope", "posts:write", input="a long password\n")
+    # posts:write implies posts:read, which nobody gave to bob.
+    assert house.json("user", "show", "bob")["may"] == ["posts:read", "posts:write"]
+    house("user", "disable", "bob")
+    assert house.json("user", "show", "bob")["may"] == []
+
+
 def test_the_keys_of_a_listed_person_are_these(house):
     (ada,) = house.json("user", "list")
     assert list(ada) == [

@@ -59,9 +59,11 @@ async def show(desk: Desk, name: Name) -> None:
     """Show a person: what they may do now, and which clients they use."""
     one = await desk.admin.account(name)
     standing = await desk.authority.store.standing(one.id)
-    given = standing.scopes if standing is not None and one.disabled_at is None else ()
+    catalog = desk.authority.catalog
+    # What a guard asks, implications included: whoever reads this wants to know what can happen, not what was written.
+    held = catalog.hold(standing.scopes if standing is not None and one.disabled_at is None else ())
     record = records.account(one) | {
-        "may": list(desk.authority.catalog.expand(given)),
+        "may": [name for name in catalog if catalog.covers(held, name)],
         "authorizations": [item.id for item in await desk.admin.authorizations(person=name)],
         "families": [item.id for item in await desk.admin.families(person=name)],
     }
