@@ -464,3 +464,94 @@ def test_routes_that_come_and_go_in_another_thread_are_never_open(door):
     app.router.routes.append(Route("/late", said))
     assert over_asgi(app, "/late")[0] == 401
     assert seen <= {401, 404, 500}  # 500: it was matched, and gone before it was read
+
+
+class Meanwhile(BaseRoute):
+    """What another thread does after a connection has come in, and before its route is found."""
+
+    path = "/meanwhile"
+
+    def __init__(self):
+        self.does = None
+
+    def matches(self, conn):
+        does, self.does = self.does, None
+        if does is not None:
+            does()
+        return Match.NONE, {}
+
+
+@pytest.fixture
+def included(catalog, issuer):
+    """An application that includes a router that includes another; `default=` alone settles what they serve."""
+    inner, outer, app = APIRouter(), APIRouter(), FastAPI()
+    inner.get("/inner")(handler)
+    inner.add_route("/plain", said)
+    outer.get("/outer")(handler)
+    outer.include_router(inner)
+    app.include_router(outer, prefix="/v1")
+    meanwhile = Meanwhile()
+    app.router.routes.insert(0, meanwhile)
+    guard = FastAPIGuard(catalog, issuer)
+    guard.protect(app, default=guard.requires("items"))
+    return app, outer, inner, meanwhile
+
+
+@pytest.mark.parametrize("path", ["/v1/outer", "/v1/inner", "/v1/plain"])
+@pytest.mark.parametrize("which", ["outer", "inner"])
+def test_an_included_router_that_changes_after_a_connection_came_in_stays_closed(included, issuer, path, which):
+    app, outer, inner, meanwhile = included
+    with TestClient(app) as client:
+        assert client.get(path, headers=issuer.bearer("items")).status_code == 200
+        for turn in range(3):
+            changing = outer if which == "outer" else inner
+            meanwhile.does = lambda name=f"/new{turn}", changing=changing: changing.get(name)(handler)
+            assert client.get(path).status_code == 401
+            assert meanwhile.does is None
+            assert client.get(path, headers=issuer.bearer("items")).status_code == 200
+            assert client.get(f"/v1/new{turn}").status_code == 401
+
+
+def test_a_route_that_is_added_to_an_included_router_while_a_connection_looks_for_it_is_closed(included, issuer):
+    app, outer, _, meanwhile = included
+    with TestClient(app) as client:
+        meanwhile.does = lambda: outer.get("/late")(handler)
+        assert client.get("/v1/late").status_code == 401
+        assert client.get("/v1/late", headers=issuer.bearer("items")).status_code == 200
+
+
+def test_included_routers_change_from_threads_and_nothing_slips_through(included, issuer):
+    app, outer, inner, _ = included
+    over = threading.Event()
+    seen: list[int] = []
+
+    def change(router, name):
+        for n in range(40):
+            router.get(f"/{name}{n}")(handler)
+        over.set()
+
+    with TestClient(app) as client:
+        threads = [
+            threading.Thread(target=change, args=(router, name)) for router, name in ((outer, "o"), (inner, "i"))
+        ]
+        for thread in threads:
+            thread.start()
+        while not over.is_set() or len(seen) < 60:
+            seen += [client.get(path).status_code for path in ("/v1/outer", "/v1/inner", "/v1/plain")]
+        for thread in threads:
+            thread.join()
+        assert set(seen) == {401}
+        assert client.get("/v1/i39", headers=issuer.bearer("items")).status_code == 200
+
+
+@pytest.mark.skipif(not hasattr(FastAPI, "frontend"), reason="app.frontend() came with FastAPI 0.138")
+def test_an_included_frontend_stays_closed_while_its_router_changes(included, issuer, tmp_path):
+    app, outer, _, meanwhile = included
+    (tmp_path / "page.html").write_text("reached")
+    outer.frontend("/ui", directory=tmp_path)
+    with TestClient(app) as client:
+        assert client.get("/v1/ui/page.html", headers=issuer.bearer("items")).text == "reached"
+        meanwhile.does = lambda: outer.get("/late")(handler)
+        assert client.get("/v1/ui/page.html").status_code == 401
+        assert meanwhile.does is None
+        assert client.get("/v1/ui/page.html", headers=issuer.bearer("items")).text == "reached"

@@ -29,8 +29,8 @@ from fastapi.dependencies import models
 from fastapi.dependencies.models import Dependant
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
-from bailiwick._starlette.routers import Fallback, Reading, fallback_of
-from bailiwick._starlette.unread import own_handle
+from bailiwick._starlette.routers import Changes, Fallback, Reading, fallback_of
+from bailiwick._starlette.unread import ATTEMPTS, own_handle
 from bailiwick.errors import ConfigurationError
 
 __all__ = [
@@ -145,29 +145,91 @@ def _place(route: Any, original: BaseRoute, path: str | None = None, *, provider
     return Place(route, original, path, getattr(route, "dependant", None), tuple(sorted(methods)), provider)
 
 
-def places(router: Any) -> Iterator[Place]:
+def places(router: Any, reading: Reading) -> Iterator[Place]:
     """Every route that a router can reach, in the order in which it tries them.
 
     Args:
         router: `app.router`, or a plain Starlette router.
+        reading: what is under way: it notes what was read of routers that are included.
     """
     provider = getattr(router, "dependency_overrides_provider", None)
     for route in router.routes:
         if _iter_contexts is None or type(route).__name__ != "_IncludedRouter":
             yield _place(route, route, provider=provider)
             continue
-        for context in route.effective_route_contexts():
+        for context in _contexts(route, reading):
             served = context.starlette_route if context.starlette_route is not None else context
             yield _place(served, context.original_route, provider=provider)
     # app.frontend(): tried after everything else.
-    low_priority = getattr(router, "_iter_low_priority_routes", None)
-    for entry in low_priority() if low_priority is not None else ():
+    for entry in _low_priority(router, reading):
         original = getattr(entry, "original_route", entry)
         path = getattr(entry, "frontend_prefix", "") or "/"
         yield _place(entry, original, path, provider=provider)
     fallback = fallback_of(router)
     if fallback is not None:
         yield _place(fallback, fallback, provider=provider)
+
+
+def _contexts(inclusion: Any, reading: Reading) -> Iterator[Any]:
+    """The routes of an included router as they are served, and of those that it includes in turn."""
+    for candidate in _Listed.of(inclusion, "effective_candidates").read(reading):
+        if type(candidate) is type(inclusion):
+            yield from _contexts(candidate, reading)
+        else:
+            yield candidate
+
+
+def _low_priority(router: Any, reading: Reading) -> Iterator[Any]:
+    """What `app.frontend()` serves, of the router itself and of those that it includes."""
+    yield from getattr(router, "_low_priority_routes", ())
+    for route in router.routes:
+        if hasattr(route, "effective_low_priority_routes"):
+            yield from _Listed.of(route, "effective_low_priority_routes").read(reading)
+
+
+class _Listed:
+    """Stands in for a method by which an inclusion lists what it serves.
+
+    FastAPI makes these routes anew, without our gates, when it looks for a match and the included router has changed. A change
+    from another thread may come after the connection has passed the entrance, which asks for changes. So whoever
+    asks for the list is given one that has been read.
+    """
+
+    __slots__ = ("_plain", "_read")
+
+    def __init__(self, plain: Callable[[], list[Any]]) -> None:
+        self._plain = plain
+        self._read: list[tuple[weakref.ref[Changes], list[Any]]] = []
+
+    @classmethod
+    def of(cls, inclusion: Any, name: str) -> "_Listed":
+        """What stands in for the method `name` of an inclusion."""
+        listed = vars(inclusion).get(name)
+        if not isinstance(listed, cls):
+            listed = cls(getattr(inclusion, name))
+            setattr(inclusion, name, listed)
+        return listed
+
+    def read(self, reading: Reading) -> list[Any]:
+        """The list as it is now, of which gates are about to be put in front."""
+        listed = self._plain()
+        reading.at_the_end.append(partial(self._was_read, weakref.ref(reading.changes), listed))
+        return listed
+
+    def _was_read(self, changes: "weakref.ref[Changes]", listed: list[Any]) -> None:
+        left = [one for one in self._read if one[0]() not in {None, changes()}]
+        self._read = [*left, (changes, listed)]
+
+    def __call__(self) -> list[Any]:
+        for _ in range(ATTEMPTS):
+            listed = self._plain()
+            late = [changes for one, read in self._read if read is not listed and (changes := one()) is not None]
+            if not late:
+                return listed
+            for changes in late:
+                changes.heard()
+                changes.keep_up()
+        raise ConfigurationError("An included router goes on changing while its routes are read.", id="BW303")
 
 
 def watch_changes(router: Any, reading: Reading) -> None:

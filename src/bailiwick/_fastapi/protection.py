@@ -197,7 +197,7 @@ class Protection:
         if isinstance(app, FastAPI):
             self._operations[app] = operations
         own_paths = documentation_paths(app)
-        for place in internals.places(router):
+        for place in internals.places(router, reading):
             path = prefix + place.path
             if place.is_mount:
                 yield from self._walk_mount(place, path, reading)

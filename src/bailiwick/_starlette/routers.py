@@ -112,6 +112,8 @@ class Changes:
             (app, router, routes, _standing(router, default) if default is not UNWATCHED else default)
             for app, router, routes, default in reading.entered
         ]
+        for done in reading.at_the_end:
+            done()
         self._read = reading.began_at
         # What left the list meanwhile, and perhaps came back, may have been overlooked: it stays closed until it is read.
         if reading.unread and self._latest is reading.began_at:
@@ -158,6 +160,9 @@ class Reading:
     Args:
         began_at: the latest change before it.
         changes: what hears of a later one.
+
+    Attributes:
+        at_the_end: what is called when gates stand in front of everything that was read.
     """
 
     def __init__(self, began_at: object, changes: Changes) -> None:
@@ -165,6 +170,7 @@ class Reading:
         self.changes = changes
         self.heard = changes.heard
         self.entered: list[Entered] = []
+        self.at_the_end: list[Callable[[], None]] = []
         self.unread: list[tuple[Unread, WatchedRoutes]] = []
 
     def add(self, app: Any) -> None:

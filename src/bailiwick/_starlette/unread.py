@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from bailiwick.errors import ConfigurationError
 
-__all__ = ["Follower", "Unread", "close", "own_handle"]
+__all__ = ["ATTEMPTS", "Follower", "Unread", "close", "own_handle"]
 
 # How often routes are read for one connection while other threads go on changing them.
 ATTEMPTS: Final = 20
