@@ -90,7 +90,6 @@ def hiding(guard):
         "as a keyword's default": by_keyword(guard),
         "in the signature that is claimed": claiming(annotated(list[number], [])),
         "in what is wrapped": wrapped(annotated(list[number], [])),
-        "as text": annotated("Annotated[int, Security(local)]", 1),
     }
 
 
