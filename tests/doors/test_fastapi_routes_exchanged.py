@@ -549,6 +549,7 @@ def test_an_included_frontend_stays_closed_while_its_router_changes(included, is
     app, outer, _, meanwhile = included
     (tmp_path / "page.html").write_text("reached")
     outer.frontend("/ui", directory=tmp_path)
+    app.router.routes.append(app.router.routes.pop(0))  # meanwhile: frontends are tried after everything else
     with TestClient(app) as client:
         assert client.get("/v1/ui/page.html", headers=issuer.bearer("items")).text == "reached"
         meanwhile.does = lambda: outer.get("/late")(handler)
