@@ -16,8 +16,8 @@ from bailiwick.authority import (
     Settings,
     TokenRequest,
 )
-from bailiwick.authority.authorize import NeedsConsent
 from bailiwick.authority.consent import Decision, LoggedIn
+from bailiwick.authority.outcome import NeedsConsent
 from bailiwick.authority.pkce import challenge_of
 from bailiwick.authority.records import Origin, Resource
 from bailiwick.errors import BailiwickError

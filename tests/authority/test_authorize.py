@@ -9,15 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bailiwick.authority import Registration, RegistrationRequest, Settings
-from bailiwick.authority.authorize import (
-    AuthorizationRequest,
-    NeedsConsent,
-    NeedsLogin,
-    Redirect,
-    ResponseMode,
-    ShowError,
-)
+from bailiwick.authority.authorization_request import AuthorizationRequest, ResponseMode
 from bailiwick.authority.consent import Decision, LoggedIn
+from bailiwick.authority.outcome import NeedsConsent, NeedsLogin, Redirect, ShowError
 from bailiwick.authority.records import Origin, Resource
 from bailiwick.errors import Refused
 from bailiwick.scopes import ScopeSet

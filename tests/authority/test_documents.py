@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bailiwick.authority import Authority, MetadataDocuments, PushingRequest, Settings, TokenRequest
-from bailiwick.authority.authorize import NeedsConsent, ShowError
 from bailiwick.authority.consent import must_always_ask
 from bailiwick.authority.documents import why_no_document
+from bailiwick.authority.outcome import NeedsConsent, ShowError
 from bailiwick.authority.par import Pushed
 from bailiwick.authority.records import Client, ClientAuth, Event, Origin, Resource
 from bailiwick.authority.request import ASSERTION_TYPE

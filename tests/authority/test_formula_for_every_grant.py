@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from bailiwick.authority import Settings
-from bailiwick.authority.authorize import NeedsConsent, NeedsLogin
+from bailiwick.authority.outcome import NeedsConsent, NeedsLogin
 from bailiwick.authority.records import Origin, Resource
 from bailiwick.errors import Refused
 from bailiwick.scopes import Catalog, Scope, ScopeSet

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bailiwick.authority import TokenRequest
-from bailiwick.authority.authorize import NeedsConsent, Redirect, ShowError
 from bailiwick.authority.device import mint_user_code
+from bailiwick.authority.outcome import NeedsConsent, Redirect, ShowError
 from bailiwick.authority.records import GrantType
 from bailiwick.errors import Refused
 from bailiwick.scopes import ScopeSet

@@ -8,22 +8,30 @@ CVE-2025-4143, CVE-2026-54072).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
-from bailiwick.errors import InvalidScope, Refused
+from bailiwick.errors import Refused
 from bailiwick.scopes import ScopeSet
 from bailiwick.tokens import opaque
 
 from . import pkce, redirects
+from .authorization_request import (
+    AuthorizationRequest,
+    ResponseMode,
+    check_echoes,
+    hint_of,
+    max_age_of,
+    mode_of,
+    prompt_of,
+    state_of,
+)
 from .consent import Agenda, Consents, Decision, LoggedIn, must_always_ask
 from .documents import ClientDocuments
 from .ids import TokenBytes, mint_family
-from .records import Account, Authorization, Client, Code, Event, GrantType, Origin, Resource
+from .outcome import NeedsConsent, NeedsLogin, Outcome, Redirect, ShowError
+from .records import Authorization, Client, Code, Event, GrantType, Origin, Resource
 from .request import Form, wire_text
 from .settings import Settings
 from .store import Store
@@ -32,13 +40,6 @@ __all__ = [
     "PARAMETERS",
     "REQUEST_URI",
     "AuthorizationEndpoint",
-    "AuthorizationRequest",
-    "NeedsConsent",
-    "NeedsLogin",
-    "Outcome",
-    "Redirect",
-    "ResponseMode",
-    "ShowError",
 ]
 
 # RFC 9126 section 2.2 suggests this form; the reference behind it is 256 random bits.
@@ -63,202 +64,6 @@ PARAMETERS: Final = frozenset(
         "request",
     )
 )
-
-# What a client may want to have back; larger ones make the address too long for some browser or proxy.
-MAX_STATE: Final = 2048
-MAX_NONCE: Final = 2048
-MAX_HINT: Final = 256
-# A thousand years in seconds: more digits are no number of seconds.
-MAX_AGE_DIGITS: Final = 11
-
-# OpenID Connect Core section 3.1.2.1. To select an account is to log in again, as somebody else perhaps.
-_PROMPTS: Final = {"none": "none", "login": "login", "select_account": "login", "consent": "consent"}
-
-
-class ResponseMode(Enum):
-    """How the answer travels through the browser; never in a fragment, which scripts and referrers see."""
-
-    QUERY = "query"
-    FORM_POST = "form_post"
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorizationRequest:
-    """An authorization request that was checked, waiting for a person.
-
-    It goes through the browser while the person logs in and decides, sealed by the web room; so it is
-    small, plain and checked again when it comes back.
-
-    Args:
-        client: the client's id.
-        redirect: where the answer goes, as it stood in the request.
-        redirect_given: whether the request named it, so that redemption must too (RFC 6749 section 4.1.3).
-        mode: how the answer travels.
-        state: the client's own, given back as it came; None if it sent none.
-        challenge: the PKCE S256 challenge.
-        scope: what was asked for; None for the client's default.
-        resource: the identifier of the API that is meant.
-        prompt: of "none", "login" and "consent".
-        max_age: seconds for which an earlier login is good enough; None for however long a session lasts.
-        hint: the name that the person will probably log in with; "" if the client knows none. Not to be trusted.
-        asked_at: when the request came, seconds since the epoch: a later login is a fresh one.
-    """
-
-    client: str
-    redirect: str
-    redirect_given: bool
-    mode: ResponseMode
-    state: str | None = field(repr=False)
-    challenge: str
-    scope: ScopeSet | None
-    resource: str
-    prompt: frozenset[str]
-    max_age: int | None
-    hint: str
-    asked_at: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The request as JSON has it, for sealing."""
-        return {
-            "client": self.client,
-            "redirect": self.redirect,
-            "redirect_given": self.redirect_given,
-            "mode": self.mode.value,
-            "state": self.state,
-            "challenge": self.challenge,
-            "scope": None if self.scope is None else str(self.scope),
-            "resource": self.resource,
-            "prompt": sorted(self.prompt),
-            "max_age": self.max_age,
-            "hint": self.hint,
-            "asked_at": self.asked_at,
-        }
-
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any]) -> AuthorizationRequest:
-        """Read what `to_dict` wrote.
-
-        Args:
-            kept: its members; others are an error, as from another version.
-
-        Raises:
-            Refused: invalid_request, if it is anything else.
-        """
-        try:
-            texts = [kept[name] for name in ("client", "redirect", "challenge", "resource", "hint")]
-            state, scope, max_age, asked_at = kept["state"], kept["scope"], kept["max_age"], kept["asked_at"]
-            right = (
-                len(kept) == len(cls.__slots__)
-                and all(isinstance(text, str) for text in texts)
-                and (state is None or isinstance(state, str))
-                and isinstance(kept["redirect_given"], bool)
-                and (max_age is None or (type(max_age) is int and max_age >= 0))
-                and type(asked_at) in (int, float)
-                and math.isfinite(asked_at)
-                and set(kept["prompt"]) <= set(_PROMPTS.values())
-            )
-            if not right:
-                raise ValueError  # noqa: TRY301 - one answer for whatever is wrong
-            client, redirect, challenge, resource, hint = texts
-            return cls(
-                client,
-                redirect,
-                kept["redirect_given"],
-                ResponseMode(kept["mode"]),
-                state,
-                pkce.check_challenge(challenge, pkce.METHOD),
-                None if scope is None else ScopeSet.parse(scope),
-                resource,
-                frozenset(kept["prompt"]),
-                max_age,
-                hint,
-                asked_at,
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, InvalidScope) as bad:
-            raise Refused("invalid_request", "The pending request cannot be read; start again.", id="BW400") from bad
-
-
-@dataclass(frozen=True, slots=True)
-class ShowError:
-    """Tell the person in front, and send nobody anywhere.
-
-    Args:
-        code: the error word.
-        description: one sentence.
-        id: the stable id.
-        detail: for the log.
-        status: HTTP status.
-        retry_after: seconds until another try makes sense, where that is known.
-    """
-
-    code: str
-    description: str
-    id: str
-    detail: str
-    status: int = 400
-    retry_after: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """Send the browser back to the client, with a code or an error.
-
-    Args:
-        uri: the client's redirect URI.
-        params: what it is told; `iss` is always among it (RFC 9207).
-        mode: in the query by 303, or by a form that posts itself.
-    """
-
-    uri: str
-    params: tuple[tuple[str, str], ...] = field(repr=False)
-    mode: ResponseMode = ResponseMode.QUERY
-
-    @property
-    def location(self) -> str:
-        """The whole address, for the query mode; the URI's own query is kept (RFC 6749 section 3.1.2)."""
-        return f"{self.uri}{'&' if '?' in self.uri else '?'}{urlencode(self.params)}"
-
-    @property
-    def error(self) -> str | None:
-        """The error word, None where a code is sent."""
-        return dict(self.params).get("error")
-
-
-@dataclass(frozen=True, slots=True)
-class NeedsLogin:
-    """The person has to log in, and `resume` goes on from there.
-
-    Args:
-        request: what waits.
-        client: who asks, for the page.
-        fresh: the person has a session, but has to prove again who they are.
-    """
-
-    request: AuthorizationRequest
-    client: Client
-    fresh: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NeedsConsent:
-    """The person has to decide, and `decide` goes on from there.
-
-    Args:
-        request: what waits.
-        client: who asks.
-        account: who is asked.
-        resource: the API that is meant.
-        agenda: the questions, and what needs none.
-    """
-
-    request: AuthorizationRequest
-    client: Client
-    account: Account
-    resource: Resource
-    agenda: Agenda
-
-
-Outcome = ShowError | Redirect | NeedsLogin | NeedsConsent
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,21 +206,20 @@ class AuthorizationEndpoint:
                 id="BW418",
                 detail=f"client {client.id}: redirect_uri {uri[:200]!a}",
             )
-        return _Recipient(client, uri, given, _mode_of(pairs) or ResponseMode.QUERY, _state_of(pairs))
+        return _Recipient(client, uri, given, mode_of(pairs) or ResponseMode.QUERY, state_of(pairs))
 
     # -- what is asked -----------------------------------------------------------------------------
 
     def _read(self, pairs: Sequence[tuple[str, str]], to: _Recipient, now: float) -> AuthorizationRequest:
         form = Form(pairs)
         self._check_type(form, to.client)
-        if _mode_of(pairs) is None:
+        if mode_of(pairs) is None:
             raise Refused("invalid_request", "The response_mode must be query or form_post.", id="BW400")
-        _check_echoes(form)
+        check_echoes(form)
         challenge = pkce.check_challenge(form.get("code_challenge"), form.get("code_challenge_method"))
         resource = self._resource(form.resource())
         scope = form.scope()
         self._consents.check(to.client, resource, scope)
-        hint = form.get("login_hint") or ""
         return AuthorizationRequest(
             client=to.client.id,
             redirect=to.uri,
@@ -425,9 +229,9 @@ class AuthorizationEndpoint:
             challenge=challenge,
             scope=scope,
             resource=resource.identifier,
-            prompt=_prompt(form),
-            max_age=_max_age(form),
-            hint=hint if len(hint) <= MAX_HINT and hint.isprintable() else "",
+            prompt=prompt_of(form),
+            max_age=max_age_of(form),
+            hint=hint_of(form),
             asked_at=now,
         )
 
@@ -598,43 +402,3 @@ def _single(pairs: Sequence[tuple[str, str]], name: str) -> str | None:
     if len(values) > 1:
         raise Refused("invalid_request", f"The parameter {name} is repeated.", id="BW418")
     return values[0] or None if values else None
-
-
-def _mode_of(pairs: Sequence[tuple[str, str]]) -> ResponseMode | None:
-    """The response mode; None if it is none of ours."""
-    values = [value for name, value in pairs if name == "response_mode" and value]
-    if not values:
-        return ResponseMode.QUERY
-    return next((mode for mode in ResponseMode if values == [mode.value]), None)
-
-
-def _state_of(pairs: Sequence[tuple[str, str]]) -> str | None:
-    """The state to give back: as it came, and only if it is one and of a decent size."""
-    values = [value for name, value in pairs if name == "state" and value]
-    return values[0] if len(values) == 1 and _is_decent(values[0], MAX_STATE) else None
-
-
-def _is_decent(text: str, longest: int) -> bool:
-    return len(text) <= longest and text.isprintable()
-
-
-def _check_echoes(form: Form) -> None:
-    for name, longest in (("state", MAX_STATE), ("nonce", MAX_NONCE)):
-        if not _is_decent(form.get(name) or "", longest):
-            raise Refused("invalid_request", f"The {name} is too long, or holds a control character.", id="BW400")
-
-
-def _prompt(form: Form) -> frozenset[str]:
-    named = frozenset((form.get("prompt") or "").split())
-    if "none" in named and len(named) > 1:
-        raise Refused("invalid_request", "prompt=none goes with no other value.", id="BW400")
-    return frozenset(_PROMPTS[name] for name in named if name in _PROMPTS)
-
-
-def _max_age(form: Form) -> int | None:
-    text = form.get("max_age")
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= MAX_AGE_DIGITS):
-        raise Refused("invalid_request", "max_age is a number of seconds.", id="BW400")
-    return int(text)

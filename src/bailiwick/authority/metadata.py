@@ -8,7 +8,7 @@ from typing import Any
 from bailiwick.scopes import Catalog
 
 from .assertion import ASSERTION_ALGORITHMS
-from .authorize import ResponseMode
+from .authorization_request import ResponseMode
 from .pkce import METHOD
 from .records import GrantType
 from .settings import Settings

@@ -16,8 +16,8 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from bailiwick.authority.authorize import NeedsConsent, Redirect
 from bailiwick.authority.device import DeviceConsent
+from bailiwick.authority.outcome import NeedsConsent, Redirect
 from bailiwick.authority.records import Account, Client
 from bailiwick.authority.redirects import is_https
 from bailiwick.errors import BailiwickError, StoreError

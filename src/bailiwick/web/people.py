@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from bailiwick.authority import Authority, read_form
-from bailiwick.authority.authorize import AuthorizationRequest, NeedsConsent, NeedsLogin, Outcome, Redirect, ShowError
+from bailiwick.authority.authorization_request import AuthorizationRequest
 from bailiwick.authority.consent import Decision, LoggedIn
 from bailiwick.authority.device import DeviceTicket
+from bailiwick.authority.outcome import NeedsConsent, NeedsLogin, Outcome, Redirect, ShowError
 from bailiwick.authority.records import Account, Client, Origin
 from bailiwick.errors import BailiwickError, Refused
 from bailiwick.scopes import ScopeSet
