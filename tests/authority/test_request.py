@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from bailiwick.authority.records import GrantType, Origin
 from bailiwick.authority.request import (
-    MAX_FIELDS,
-    MAX_VALUE,
     ClientAsked,
     CodeAsked,
     DeviceAsked,
@@ -24,6 +22,7 @@ from bailiwick.authority.request import (
     read_form,
     wire_text,
 )
+from bailiwick.authority.request.form import MAX_FIELDS, MAX_VALUE
 from bailiwick.errors import Refused
 from bailiwick.scopes import ScopeSet
 

@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from bailiwick.authority.request import MAX_FIELDS
+from bailiwick.authority.request.form import MAX_FIELDS
 from bailiwick.errors import Refused
 from bailiwick.web.answers import answer, refuse
 from bailiwick.web.form import MAX_BODY, read_form
