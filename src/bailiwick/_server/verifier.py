@@ -74,28 +74,14 @@ class OwnVerifier:
         return self._revoked.apply(await self._jwt.verify(token))
 
     def verify_cached(self, token: str) -> Principal | None:
-        """The remembered answer, at once; None if there is none, or if revocations have to be read first.
-
-        Args:
-            token: the text that was presented, without "Bearer".
-
-        Raises:
-            InvalidToken: its signature did not verify a moment ago.
-        """
+        """`recall` of a text, as `JWTVerifier.verify_cached` has it."""
         try:
             return self.recall(token.encode())
         except UnicodeEncodeError:
             return None
 
     def recall(self, token: bytes) -> Principal | None:
-        """`verify_cached` of the octets of a header, as a gate has them.
-
-        Args:
-            token: what was presented, without "Bearer".
-
-        Raises:
-            InvalidToken: its signature did not verify a moment ago.
-        """
+        """As `JWTVerifier.recall` has it, and None as well where revocations have to be read first."""
         authority = self._authority
         if authority is None or self._jwt is None or not self._is_fresh(authority):
             return None
