@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 CROWDED = ("slow_down", "BW416")
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 HERE, THERE = "203.0.113.5", "198.51.100.5"
-SMALL = Unfinished(client=3, network=5, confidential=8)
+SMALL = Unfinished(client=3, network=5, everybody=30, confidential=8)
 
 
 async def furnished(make_flows, store=None, bounds=SMALL):
@@ -106,6 +106,13 @@ async def test_the_addresses_of_one_ipv6_network_are_one_callers(small):
     told = [await quietly(begin(small, address=f"2001:db8:1:2::{number}")) for number in range(1, 7)]
     assert [one is not None for one in told] == [True] * 3 + [False] * 3
     await begin(small, address="2001:db8:1:3::1")
+
+
+@pytest.mark.parametrize(("act", "client", "own"), [(begin, "tv", "box"), (push, "spa", "site")])
+async def test_who_has_thousands_of_networks_does_not_fill_the_disk_either(small, act, client, own):
+    told = [await quietly(act(small, client, f"2001:db8:7:{number:x}::1")) for number in range(100)]
+    assert sum(one is not None for one in told) == 30
+    await act(small, own)
 
 
 async def test_callers_of_unknown_address_are_bounded_too(small):
@@ -202,7 +209,7 @@ async def test_bounds_outlast_a_restart(make_flows, tmp_path):
 
 @pytest.mark.parametrize(
     "bounds",
-    [{"client": 0}, {"network": -1}, {"confidential": True}, {"client": 1.5}, {"client": 10, "network": 9}],
+    [{"client": 0}, {"network": -1}, {"confidential": True}, {"client": 1.5}, {"network": 49}, {"everybody": 199}],
 )
 def test_a_bound_that_is_none_or_makes_no_sense_is_refused(bounds):
     with pytest.raises(ConfigurationError):

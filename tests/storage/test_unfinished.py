@@ -73,6 +73,15 @@ async def test_a_network_has_so_many_whatever_the_clients_are(store, kind):
     assert told == [Begun.DONE] * 5 + [Begun.FULL] * 2
 
 
+async def test_all_networks_together_have_so_many_and_clients_that_are_counted_by_themselves_have_theirs(store, kind):
+    room = Room(3, 5, 8)
+    told = [await kind.begin(store, network=f"network {number}", room=room) for number in range(10)]
+    assert told == [Begun.DONE] * 8 + [Begun.FULL] * 2
+    assert [await kind.begin(store, "site", "", Room(2)) for _ in range(3)] == [Begun.DONE, Begun.DONE, Begun.FULL]
+    # Nor do those take anything away from the others.
+    assert await kind.begin(store, network="network 11", room=Room(3, 5, 9)) is Begun.DONE
+
+
 async def test_a_client_that_is_counted_by_itself_is_in_nobodys_way(store, kind):
     assert [await kind.begin(store, "site", "", Room(2)) for _ in range(3)] == [Begun.DONE, Begun.DONE, Begun.FULL]
     assert await kind.begin(store, "another site", "", Room(2)) is Begun.DONE
@@ -99,10 +108,10 @@ async def test_what_has_expired_makes_room_at_once_and_goes_soon(store, kind):
     assert await kind.begin(store, now=700.0) is Begun.DONE
     assert await store.purge(700.0) == 3
     assert await kind.begin(store, now=700.0) is Begun.DONE
-    # Nobody purges: those two go when others of the network begin, and those of other networks stay.
-    assert await kind.begin(store, network="there", now=700.0) is Begun.DONE
-    assert await kind.begin(store, now=1_300.0 + ENDED_KEPT) is Begun.DONE
-    assert await store.purge(1_300.0 + ENDED_KEPT) == 1
+    assert await kind.begin(store, "site", "", Room(2), 700.0) is Begun.DONE
+    # Nobody purges: they go when the next one begins, wherever that is.
+    assert await kind.begin(store, network="there", now=1_300.0 + ENDED_KEPT) is Begun.DONE
+    assert await store.purge(1_300.0 + ENDED_KEPT) == 0
 
 
 async def test_a_device_that_still_polls_learns_that_its_code_expired(store, kind):
@@ -160,7 +169,9 @@ def threads_at_the_bound(path, add, count):
 
 
 @pytest.mark.parametrize("pushed", [False, True])
-@pytest.mark.parametrize(("room", "kept"), [(Room(60, 100), 100), (Room(10, 100), 40), (Room(7), 28)])
+@pytest.mark.parametrize(
+    ("room", "kept"), [(Room(60, 100), 100), (Room(10, 100), 40), (Room(60, 200, 90), 90), (Room(7), 28)]
+)
 def test_of_16_threads_that_race_no_request_too_many_is_kept(tmp_path, pushed, room, kept):
     path, network = tmp_path / "authority.db", "here" if room.network else ""
     asyncio.run(made(path))

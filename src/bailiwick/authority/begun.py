@@ -53,7 +53,7 @@ class Waiting:
         if not client.public and not client.registered:
             return "", Room(self._bounds.confidential)
         network = await self._digest(network_of(origin.address))
-        return network, Room(self._bounds.client, self._bounds.network)
+        return network, Room(self._bounds.client, self._bounds.network, self._bounds.everybody)
 
     async def _digest(self, network: str) -> str:
         # There are only so many addresses: without a key, a digest of one is the address for whoever has the store's

@@ -220,11 +220,13 @@ class Unfinished:
     Args:
         client: of one public client from one network; also of one that registered or described itself.
         network: of all such clients from one network.
+        everybody: of all such clients from everywhere: whoever has many networks still does not fill the disk.
         confidential: of one confidential client that the operator made, from wherever.
     """
 
     client: int = 50
     network: int = 200
+    everybody: int = 10_000
     confidential: int = 5_000
 
     def __post_init__(self) -> None:
@@ -232,8 +234,10 @@ class Unfinished:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigurationError(f"unfinished.{name} is a whole number of at least 1, not {value!r}.")
-        if self.client > self.network:
-            raise ConfigurationError("unfinished.client is one part of unfinished.network, and no more than it.")
+        if not self.client <= self.network <= self.everybody:
+            raise ConfigurationError(
+                "unfinished.client is a part of unfinished.network, which is a part of unfinished.everybody; none is more."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ __all__ = [
 
 # Seconds that a code is kept beyond its end, so that a replay is known for one while what came of it may live.
 CODE_KEPT: Final = 24 * 60 * 60
-# Seconds that an expired request is kept where others of its network begin, so that a device that still polls learns
+# Seconds that an expired request is kept where others begin, so that a device that still polls learns
 # that its code expired. No longer than the shortest life that a request usually has: at most twice as many are kept as
 # may be unfinished.
 ENDED_KEPT: Final = 60
@@ -139,10 +139,12 @@ class Room:
     Args:
         client: of its client from its network.
         network: of all clients from its network; None where a client is counted by itself.
+        everybody: of all clients that are counted by network, from everywhere; None for any number.
     """
 
     client: int
     network: int | None = None
+    everybody: int | None = None
 
 
 class Begun(Enum):
@@ -336,9 +338,8 @@ class Store(Protocol):
     async def add_device_code(self, code: DeviceCode, room: Room, now: float) -> Begun:
         """Keep a device's request, if its user code is free and fewer are pending than there is room for.
 
-        Counting and adding are one act: of many that come at once no more are kept. What expired of the same network,
-        or of the same client where that is counted by itself, goes at the same time, but for the last `ENDED_KEPT`
-        seconds.
+        Counting and adding are one act: of many that come at once no more are kept. Those that expired go at the same
+        time, but for the last `ENDED_KEPT` seconds.
         """
 
     async def device_code_of_user(self, user_code: str, now: float) -> DeviceCode | None:

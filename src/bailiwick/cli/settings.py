@@ -71,6 +71,7 @@ class UnfinishedEntry(_Entry):
 
     client: int = 50
     network: int = 200
+    everybody: int = 10_000
     confidential: int = 5_000
 
 

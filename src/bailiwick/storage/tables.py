@@ -205,7 +205,8 @@ device_code = Table(
     # Since 0004; the default is for rows, and programs, of before.
     Column("network", Text, nullable=False, server_default=""),
     Index(None, "expires_at"),
-    Index(None, "network", "client"),
+    # All that is counted stands in the index.
+    Index(None, "network", "client", "state", "expires_at"),
 )
 
 pushed_request = Table(
@@ -217,7 +218,7 @@ pushed_request = Table(
     Column("expires_at", Double, nullable=False),
     Column("network", Text, nullable=False, server_default=""),  # since 0004
     Index(None, "expires_at"),
-    Index(None, "network", "client"),
+    Index(None, "network", "client", "expires_at"),
 )
 
 session = Table(

@@ -14,7 +14,7 @@ _R = TypeVar("_R", DeviceCode, PushedRequest)
 
 
 def is_room(kept: dict[str, _R], fresh: _R, room: Room, now: float, unfinished: Callable[[_R], bool]) -> bool:
-    """Whether a request may be kept beside the others; what expired a while ago of the same network goes.
+    """Whether a request may be kept beside the others; what expired a while ago goes.
 
     Args:
         kept: requests of the same kind by digest, changed in place.
@@ -23,11 +23,13 @@ def is_room(kept: dict[str, _R], fresh: _R, room: Room, now: float, unfinished: 
         now: seconds since the epoch.
         unfinished: which ones are.
     """
-    network = [one for one in kept.values() if one.network == fresh.network]
-    mine = [one for one in network if one.client == fresh.client]
-    for one in network if fresh.network else mine:
-        if one.expires_at <= now - ENDED_KEPT:
-            del kept[one.digest]
-    if sum(map(unfinished, mine)) >= room.client:
-        return False
-    return room.network is None or sum(map(unfinished, network)) < room.network
+    for one in [one for one in kept.values() if one.expires_at <= now - ENDED_KEPT]:
+        del kept[one.digest]
+    waiting = [one for one in kept.values() if unfinished(one)]
+    network = [one for one in waiting if one.network == fresh.network]
+    counts = (
+        (sum(one.client == fresh.client for one in network), room.client),
+        (len(network), room.network),
+        (sum(one.network != "" for one in waiting), room.everybody),
+    )
+    return all(bound is None or count < bound for count, bound in counts)

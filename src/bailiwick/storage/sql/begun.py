@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, select
 
 from bailiwick.authority.records import DeviceCode, PushedRequest
 from bailiwick.authority.store import ENDED_KEPT, Begun, Room
@@ -16,8 +16,8 @@ from .rows import values
 
 __all__ = ["Beginning"]
 
-# More than there can ever be, where nothing is bounded by network.
-EVERYBODY: Final = 2**31 - 1
+# More than there can ever be, where there is no bound.
+ANY: Final = 2**31 - 1
 
 
 class Beginning:
@@ -43,17 +43,14 @@ class Beginning:
             # Not of the row that is being added: of those that are there.
             return count.correlate(None).scalar_subquery() < bindparam(than)
 
-        free = and_(fewer(mine, "of_client"), fewer(network, "of_network"))
-        self._given = select(*(self._given_value(table.c[name]) for name in self._names)).where(free)
-        self._free = select(free)
-        old = table.c.expires_at <= bindparam("ended")
-        self._drop_of_network = delete(table).where(network, old)
-        self._drop_of_client = delete(table).where(mine, old)
-        self._inserts: dict[str, Any] = {}
-
-    @staticmethod
-    def _given_value(column: Column[Any]) -> ColumnElement[Any]:
-        return bindparam(f"new_{column.key}", type_=column.type)
+        # One that is counted by itself need not wait while all the others are counted.
+        single = fewer(mine, "of_client")
+        among = and_(single, fewer(network, "of_network"), fewer(table.c.network > "", "of_everybody"))
+        row = [bindparam(f"new_{name}", type_=table.c[name].type) for name in self._names]
+        self._free = {False: select(single), True: select(among)}
+        self._given = {False: select(*row).where(single), True: select(*row).where(among)}
+        self._drop = delete(table).where(table.c.expires_at <= bindparam("ended"))
+        self._inserts: dict[tuple[str, bool], Any] = {}
 
     def begin(self, db: Connection, record: DeviceCode | PushedRequest, room: Room, now: float) -> Begun:
         """Add a row if there is room for it: the counts are part of the statement that adds it.
@@ -66,22 +63,26 @@ class Beginning:
         """
         # SQLite lets in one writer at a time. Elsewhere two statements that count at once would both find room.
         alone(db, f"begin {self._table.name}")
-        whose = {"its_network": record.network, "its_client": record.client}
-        # So that the rows of a stranger stay as few as they may be, however long it is until the next purge.
-        if record.network:
-            db.execute(self._drop_of_network, {"its_network": record.network, "ended": now - ENDED_KEPT})
-        else:
-            db.execute(self._drop_of_client, whose | {"ended": now - ENDED_KEPT})
-        of_network = EVERYBODY if room.network is None else room.network
-        bounds = whose | {"now": now, "of_client": room.client, "of_network": of_network}
+        # So that there are never many more rows than may be unfinished, however long it is until the next purge.
+        db.execute(self._drop, {"ended": now - ENDED_KEPT})
+        bounds: dict[str, Any] = {
+            "its_network": record.network,
+            "its_client": record.client,
+            "now": now,
+            "of_client": room.client,
+        }
+        among = room != Room(room.client)
+        if among:
+            bounds["of_network"] = ANY if room.network is None else room.network
+            bounds["of_everybody"] = ANY if room.everybody is None else room.everybody
         row = {f"new_{name}": value for name, value in values(record).items()}
-        if db.execute(self._insert(db), bounds | row).rowcount:
+        if db.execute(self._insert(db, among=among), bounds | row).rowcount:
             return Begun.DONE
-        return Begun.TAKEN if db.execute(self._free, bounds).scalar() else Begun.FULL
+        return Begun.TAKEN if db.execute(self._free[among], bounds).scalar() else Begun.FULL
 
-    def _insert(self, db: Connection) -> Any:
+    def _insert(self, db: Connection, *, among: bool) -> Any:
         # The word for "unless the key is taken" is the dialect's. Two threads may both build it; either is good.
-        name = db.dialect.name
-        if name not in self._inserts:
-            self._inserts[name] = insert_new(db, self._table).from_select(self._names, self._given)
-        return self._inserts[name]
+        which = db.dialect.name, among
+        if which not in self._inserts:
+            self._inserts[which] = insert_new(db, self._table).from_select(self._names, self._given[among])
+        return self._inserts[which]

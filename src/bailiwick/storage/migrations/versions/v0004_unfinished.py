@@ -10,19 +10,22 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-TABLES = ("bw_device_code", "bw_pushed_request")
+TABLES = {
+    "bw_device_code": ["network", "client", "state", "expires_at"],
+    "bw_pushed_request": ["network", "client", "expires_at"],
+}
 
 
 def upgrade() -> None:
     """Add the column; what stands in the tables ends within minutes, and is counted by its client until then."""
-    for table in TABLES:
+    for table, counted in TABLES.items():
         op.add_column(table, sa.Column("network", sa.Text(), nullable=False, server_default=""))
-        op.create_index(op.f(f"ix_{table}_network_client"), table, ["network", "client"])
+        op.create_index(op.f(f"ix_{table}_{'_'.join(counted)}"), table, counted)
 
 
 def downgrade() -> None:
     """Drop it."""
-    for table in TABLES:
-        op.drop_index(op.f(f"ix_{table}_network_client"), table_name=table)
+    for table, counted in TABLES.items():
+        op.drop_index(op.f(f"ix_{table}_{'_'.join(counted)}"), table_name=table)
         with op.batch_alter_table(table) as changed:
             changed.drop_column("network")
