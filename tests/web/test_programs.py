@@ -49,6 +49,20 @@ async def test_a_pushed_request_is_used_once_and_its_page_can_be_loaded_again(si
     assert "location" not in again.headers
 
 
+@pytest.mark.parametrize(("path", "life"), [("/device_authorization", "600"), ("/par", "60")])
+async def test_who_begins_too_much_is_told_how_long_to_wait(site, path, life):
+    form = {"client_id": "tv"} if path != "/par" else site.asked()
+    crowd = site.visitor("203.0.113.5")
+    while (answered := await crowd.post(path, form)).status_code in (200, 201):
+        pass
+    assert (answered.status_code, answered.headers["retry-after"]) == (429, life)
+    assert answered.headers["cache-control"] == "no-store"
+    assert (answered.json()["error"], answered.json()["id"]) == ("slow_down", "BW416")
+    assert (await site.visitor("198.51.100.5").post(path, form)).status_code in (200, 201)
+    site.now += int(life)
+    assert (await crowd.post(path, form)).status_code in (200, 201)
+
+
 async def test_what_cannot_be_pushed_is_told_to_the_client(site, visitor):
     refused = await visitor.post("/par", site.asked(redirect_uri="https://evil.example/"))
     assert (refused.status_code, refused.json()["id"]) == (400, "BW418")
