@@ -1,10 +1,15 @@
 """Routes that several protected applications serve: each application decides about what came in by it, in whatever way."""
 
+import gc
+import weakref
+from contextlib import asynccontextmanager
+
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard
 
 
@@ -166,3 +171,78 @@ def test_a_mounted_application_that_is_protected_later_decides_for_itself_wherev
     guards[1].protect(shared, default=guards[1].requires("me"))
     asks_for("me", shared, "/x", issuer)
     asks_for("me", outer, "/s/x", issuer)
+
+
+def test_routers_that_two_applications_exchange_after_their_plans_were_made_are_guarded_by_their_new_ones(
+    guards, issuer
+):
+    first, second = house(), house()
+    guards[0].protect(first, default=guards[0].requires("items"))
+    guards[1].protect(second, default=guards[1].requires("me"))
+    guards[0].plan(first)
+    guards[1].plan(second)
+    first.router, second.router = second.router, first.router
+    for _ in range(2):
+        asks_for("items", first, "/x", issuer)
+        asks_for("me", second, "/x", issuer)
+
+
+def test_one_router_for_two_protected_applications_is_refused(guards):
+    first, second = house(), FastAPI()
+    second.router = first.router
+    guards[0].protect(first, default=guards[0].requires("items"))
+    with pytest.raises(ConfigurationError, match="another protected application's"):
+        guards[1].protect(second, default=guards[1].requires("me"))
+
+
+def test_the_router_of_a_protected_application_goes_by_that_applications_guard_and_the_plan_says_so(guards, issuer):
+    outer, inner = FastAPI(), house()
+    guards[0].protect(outer, default=guards[0].requires("items"))
+    guards[1].protect(inner, default=guards[1].requires("me"))
+    outer.mount("/s", inner.router)
+
+    (entry,) = [one for one in guards[0].plan(outer) if one.path == "/s/x"]
+    assert str(entry.requirement) == "me"
+    asks_for("me", outer, "/s/x", issuer)
+
+
+def test_a_plan_says_what_a_mounted_application_that_was_protected_later_asks_for(guards, issuer):
+    outer, inner = FastAPI(), house()
+    outer.mount("/s", inner)
+    guards[0].protect(outer, default=guards[0].requires("items"))
+    asks_for("items", outer, "/s/x", issuer)
+    guards[1].protect(inner, default=guards[1].requires("me"))
+
+    (entry,) = [one for one in guards[0].plan(outer) if one.path == "/s/x"]
+    assert str(entry.requirement) == "me"
+    asks_for("me", outer, "/s/x", issuer)
+
+
+def test_a_router_that_outlives_its_protected_application_stays_closed(guards):
+    app = FastAPI()
+    app.router = router = APIRouter()
+    router.get("/x")(lambda: "reached")
+    guards[0].protect(app, default=guards[0].requires("items"))
+
+    @asynccontextmanager
+    async def own(_started):
+        yield
+
+    router.lifespan_context = own
+    left = weakref.ref(app)
+    del app
+    gc.collect()
+    outer = FastAPI()
+    outer.mount("/m", router)
+
+    assert TestClient(outer).get("/m/x").status_code == 401
+    assert left() is not None  # the router keeps what decides about it
+
+
+@pytest.mark.parametrize("acr", ["", None, False, 0])
+def test_an_acr_that_says_nothing_is_not_taken_for_none_at_all(guards, acr):
+    try:
+        need = guards[0].requires("items", acr=acr)
+    except (TypeError, ConfigurationError):
+        return
+    assert need.dependency.step_up is not None

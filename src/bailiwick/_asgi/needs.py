@@ -127,7 +127,8 @@ class DeclaringGuard(Guard):
         Raises:
             ConfigurationError: a scope is not in the catalog, or an argument is misspelt.
         """
-        if acr or max_age is not None or on_expiry is not None or not all(isinstance(one, str) for one in scopes):
+        plain = acr == () and max_age is None and on_expiry is None
+        if not plain or not all(isinstance(one, str) for one in scopes):
             requirement = as_requirement(scopes, self.catalog, where="requires()")
             step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
             return self._need(requirement, step_up=step_up, close_on_expiry=closes_on_expiry(on_expiry))

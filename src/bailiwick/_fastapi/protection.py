@@ -18,7 +18,15 @@ from bailiwick._asgi.declared import Public
 from bailiwick._asgi.gate import Gate
 from bailiwick._starlette.answers import answer_errors
 from bailiwick._starlette.marks import declared_by
-from bailiwick._starlette.routers import Changes, Entrance, Reading, follow_router, watch_entrance, watched_routes
+from bailiwick._starlette.routers import (
+    Changes,
+    Entrance,
+    Reading,
+    entrance_of,
+    follow_router,
+    watch_entrance,
+    watched_routes,
+)
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, combine
 from bailiwick.graph.signature import source_of
@@ -73,6 +81,10 @@ class Protection:
     def install(self) -> None:
         """Hook the start, the entrance and the OpenAPI document of the application."""
         app, router = self.app, self.app.router
+        # An application that mounts this one may have settled it until now.
+        for other in [one() for one in PROTECTED.values()]:
+            if other is not None:
+                other._changes.heard()  # noqa: SLF001 - another of its kind
         PROTECTED[app] = weakref.ref(self)  # the router's entrance keeps it
         answer_errors(app, BailiwickError, self.guard.handle_error)
         follow_router(app, self._enter)
@@ -92,9 +104,13 @@ class Protection:
         watched_routes(router, self._changes.heard)  # early: who asks for the list from now on is given this one
         entrance = watch_entrance(router, self._changes)
         if entrance is not None:
+            other = entrance.protection
+            if other is not None and other is not self and other.app.router is router:
+                raise ConfigurationError(
+                    "This application's router is another protected application's too; only one of their guards would be asked."
+                )
+            entrance.protection, entrance.names = self, self._shares or entrance.names
             self._entrances.append(entrance)
-            if self._shares:
-                entrance.name(self)
         lifespan = router.lifespan_context
 
         @asynccontextmanager
@@ -112,7 +128,7 @@ class Protection:
         """Have connections say that they came in by this application: another one serves some of its routes as well."""
         self._shares = True
         for entrance in self._entrances:
-            entrance.name(self)
+            entrance.names = True
 
     def check(self) -> None:
         """Insist that each route is settled; no gate is put in place yet.
@@ -258,7 +274,8 @@ class Protection:
             return
         if settled is None and isinstance(reason := getattr(inner, "public_reason", None), str):
             settled = Public(reason)
-        other = protection_of(inner) if isinstance(inner, FastAPI) else None
+        # A protected application, or its router without it, goes by its own guard.
+        other = protection_of(inner)
         if settled is None and other is not None:
             for route in other.compile():
                 yield None, replace(route, path=path + route.path), Declared()
@@ -340,7 +357,15 @@ class Protection:
 PROTECTED: Final["weakref.WeakKeyDictionary[FastAPI, weakref.ref[Protection]]"] = weakref.WeakKeyDictionary()
 
 
-def protection_of(app: FastAPI) -> Protection | None:
-    """The protection of an application, or None."""
-    found = PROTECTED.get(app)
-    return found() if found is not None else None
+def protection_of(app: Any) -> Protection | None:
+    """The protection of an application, or of the one whose router this is; or None.
+
+    Args:
+        app: a FastAPI application, a router, or whatever else may be mounted.
+    """
+    if isinstance(app, Router):
+        entrance = entrance_of(app)
+        found = entrance.protection if entrance is not None else None
+        return found if isinstance(found, Protection) else None
+    known = PROTECTED.get(app) if isinstance(app, FastAPI) else None
+    return known() if known is not None else None

@@ -36,14 +36,16 @@ class Protection:
 
     def install(self) -> None:
         """Hook the start and the entrance of the application."""
-        PROTECTED[self.app] = weakref.ref(self)  # the router's lifespan keeps it
+        PROTECTED[self.app] = weakref.ref(self)  # the router's entrance keeps it
         answer_errors(self.app, BailiwickError, self.guard.handle_error)
         follow_router(self.app, self._enter)
 
     def _enter(self, router: Any) -> None:
         """Hook the start and the entrance of the application's router."""
         watched_routes(router, self._changes.heard)  # early: who asks for the list from now on is given this one
-        watch_entrance(router, self._changes)
+        entrance = watch_entrance(router, self._changes)
+        if entrance is not None:
+            entrance.protection = self
         lifespan = router.lifespan_context
 
         @asynccontextmanager

@@ -16,6 +16,7 @@ __all__ = [
     "Fallback",
     "Placed",
     "Reading",
+    "entrance_of",
     "fallback_of",
     "follow_router",
     "is_readable",
@@ -205,14 +206,20 @@ class Entrance:
 
     Args:
         app: what matches.
+
+    Attributes:
+        protection: of the application whose router this is, or None. It lives as long as the router, which may
+            outlive its application.
+        names: whether what comes in is to say by which protection it did.
     """
 
-    __slots__ = ("_asked", "_named", "app")
+    __slots__ = ("_asked", "app", "names", "protection")
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
         self._asked: list[weakref.ref[Changes]] = []
-        self._named: object = None
+        self.names = False
+        self.protection: Any = None
 
     def ask(self, changes: Changes) -> None:
         """Let these changes be followed before anything is matched.
@@ -222,15 +229,6 @@ class Entrance:
         """
         left = [one for one in self._asked if one() not in {None, changes}]
         self._asked = [*left, weakref.ref(changes)]
-
-    def name(self, protection: object) -> None:
-        """Name the protection on what comes in here; the first that asks for it stays, and is kept.
-
-        Args:
-            protection: of the application whose router this is.
-        """
-        if self._named is None:
-            self._named = protection
 
     def enter(self, conn: Any, receive: Any, send: Any) -> Any:
         """Follow what changed, and pass the connection on.
@@ -243,8 +241,8 @@ class Entrance:
                 changes = one()
                 if changes is not None and changes.pending():
                     changes.keep_up()
-            if self._named is not None:
-                conn[UNDER] = self._named
+            if self.names:
+                conn[UNDER] = self.protection
         return self.app(conn, receive, send)
 
 
@@ -279,15 +277,11 @@ def watch_entrance(router: Any, changes: Changes) -> Entrance | None:
     Returns:
         What now stands in front of the router's matching, or None.
     """
-    holder, name = router, "middleware_stack"
-    layer = getattr(holder, name, None)
-    while layer is not None and not isinstance(layer, MethodType):
-        if not hasattr(layer, "app"):
-            break
-        holder, name, layer = layer, "app", layer.app
-    if isinstance(layer, MethodType) and isinstance(layer.__self__, Entrance):
-        layer.__self__.ask(changes)
-        return layer.__self__
+    standing = entrance_of(router)
+    if standing is not None:
+        standing.ask(changes)
+        return standing
+    holder, name, layer = _innermost(router)
     if not (isinstance(layer, MethodType) and layer.__self__ is router):  # middleware that hides what it wraps
         holder, name = router, "middleware_stack"
         layer = getattr(holder, name, None)
@@ -300,6 +294,27 @@ def watch_entrance(router: Any, changes: Changes) -> Entrance | None:
     except AttributeError:  # middleware that cannot be changed
         entrance.app, router.middleware_stack = router.middleware_stack, entrance.enter
     return entrance
+
+
+def _innermost(router: Any) -> tuple[Any, str, Any]:
+    """The last layer in front of a router's matching that can be seen, and where it stands."""
+    holder, name = router, "middleware_stack"
+    layer = getattr(holder, name, None)
+    while layer is not None and not isinstance(layer, MethodType):
+        if not hasattr(layer, "app"):
+            break
+        holder, name, layer = layer, "app", layer.app
+    return holder, name, layer
+
+
+def entrance_of(router: Any) -> Entrance | None:
+    """What stands in front of a router's matching, or None.
+
+    Args:
+        router: a router of Starlette's kind.
+    """
+    layer = _innermost(router)[2]
+    return layer.__self__ if isinstance(layer, MethodType) and isinstance(layer.__self__, Entrance) else None
 
 
 def watched_routes(router: Any, heard: Callable[[], None]) -> "WatchedRoutes":
