@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
+from bailiwick.authority.attempts import FREE
 from bailiwick.errors import Refused
 from bailiwick.scopes import Catalog, Scope
 
@@ -56,6 +57,7 @@ class Authority(RuleBasedStateMachine):
         self.direct = {person: set() for person in PEOPLE}
         self.ceiling = {client: set(NAMES) for client in CLIENTS}
         self.disabled = set()
+        self.refused = dict.fromkeys(PEOPLE, 0)
         # Per (person, client): what was ever consented to, and what an operator took back since.
         self.consented, self.withdrawn, self.authz = {}, {}, {}
         self.run(self.furnish())
@@ -160,8 +162,11 @@ class Authority(RuleBasedStateMachine):
         try:
             tokens = self.run(self.world.log_in(person, client, **form))
         except Refused as bad:
-            if person in self.disabled:
+            if bad.id == "BW416":  # a disabled person who goes on trying waits, and so does whoever is enabled again meanwhile
+                assert sum(self.refused.values()) >= FREE
+            elif person in self.disabled:
                 assert bad.id == "BW407"
+                self.refused[person] += 1
             else:
                 assert bad.id == "BW405"
                 left = (self.consented.get(pair, set()) | passed) - self.withdrawn.get(pair, set())
