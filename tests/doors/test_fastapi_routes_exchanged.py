@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, routing
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
@@ -466,6 +466,12 @@ def test_routes_that_come_and_go_in_another_thread_are_never_open(door):
     assert seen <= {401, 404, 500}  # 500: it was matched, and gone before it was read
 
 
+includes_live = pytest.mark.skipif(
+    not hasattr(routing, INCLUDED),
+    reason="FastAPI before 0.137 declares what it includes once, and serves no later change",
+)
+
+
 class Meanwhile(BaseRoute):
     """What another thread does after a connection has come in, and before its route is found."""
 
@@ -497,6 +503,7 @@ def included(catalog, issuer):
     return app, outer, inner, meanwhile
 
 
+@includes_live
 @pytest.mark.parametrize("path", ["/v1/outer", "/v1/inner", "/v1/plain"])
 @pytest.mark.parametrize("which", ["outer", "inner"])
 def test_an_included_router_that_changes_after_a_connection_came_in_stays_closed(included, issuer, path, which):
@@ -512,6 +519,7 @@ def test_an_included_router_that_changes_after_a_connection_came_in_stays_closed
             assert client.get(f"/v1/new{turn}").status_code == 401
 
 
+@includes_live
 def test_a_route_that_is_added_to_an_included_router_while_a_connection_looks_for_it_is_closed(included, issuer):
     app, outer, _, meanwhile = included
     with TestClient(app) as client:
@@ -520,6 +528,7 @@ def test_a_route_that_is_added_to_an_included_router_while_a_connection_looks_fo
         assert client.get("/v1/late", headers=issuer.bearer("items")).status_code == 200
 
 
+@includes_live
 def test_included_routers_change_from_threads_and_nothing_slips_through(included, issuer):
     app, outer, inner, _ = included
     over = threading.Event()
