@@ -162,9 +162,8 @@ class Authority(RuleBasedStateMachine):
         try:
             tokens = self.run(self.world.log_in(person, client, **form))
         except Refused as bad:
-            if (
-                bad.id == "BW416"
-            ):  # a disabled person who goes on trying waits, and so does whoever is enabled again meanwhile
+            # A disabled person who goes on trying waits, and so does whoever is enabled again meanwhile.
+            if bad.id == "BW416":
                 assert sum(self.refused.values()) >= FREE
             elif person in self.disabled:
                 assert bad.id == "BW407"
