@@ -114,9 +114,8 @@ async def test_what_has_expired_makes_room_at_once_and_goes_soon(store, kind):
     assert await store.purge(1_300.0 + ENDED_KEPT) == 0
 
 
-async def test_a_device_that_still_polls_learns_that_its_code_expired(store, kind):
-    if not isinstance(kind, Devices):
-        pytest.skip("only devices poll")
+async def test_a_device_that_still_polls_learns_that_its_code_expired(store):
+    kind = Devices()
     await kind.begin(store)
     first = kind.last
     await kind.begin(store, now=700.0 + ENDED_KEPT - 1)

@@ -81,10 +81,9 @@ class Protection:
     def install(self) -> None:
         """Hook the start, the entrance and the OpenAPI document of the application."""
         app, router = self.app, self.app.router
-        # An application that mounts this one may have settled it until now.
         for other in [one() for one in PROTECTED.values()]:
             if other is not None:
-                other._changes.heard()  # noqa: SLF001 - another of its kind
+                other.read_again()
         PROTECTED[app] = weakref.ref(self)  # the router's entrance keeps it
         answer_errors(app, BailiwickError, self.guard.handle_error)
         follow_router(app, self._enter)
@@ -118,11 +117,15 @@ class Protection:
             self.check()
             async with lifespan(started) as state:
                 # What starts up may add routes, and build anew what is there.
-                self._changes.heard()
+                self.read_again()
                 self.compile()
                 yield state
 
         router.lifespan_context = compiled_first
+
+    def read_again(self) -> None:
+        """Read the routes before the next connection: what is mounted may have been protected since, and settle itself."""
+        self._changes.heard()
 
     def share(self) -> None:
         """Have connections say that they came in by this application: another one serves some of its routes as well."""
