@@ -19,12 +19,13 @@ from urllib.parse import urlsplit
 
 from ._asgi.connection import ASGIApp, Conn, Receive, Send, authorization_of
 from ._asgi.declared import Public, check_step_up, closes_on_expiry, step_up_of
-from ._asgi.gate import POLICY_VIOLATION, Gate, knows, recall_of
+from ._asgi.gate import POLICY_VIOLATION, Gate, tells, verify_now_of
 from ._asgi.resource import Resource
 from .errors import BailiwickError, ConfigurationError, InsufficientScope, MissingCredentials
 from .graph.plan import Access, Kind, Plan, RoutePlan, combine
 from .scopes import Catalog, Denied, Principal, Requirement, all_of
 from .tokens.bearer import Challenge, bearer_token
+from .tokens.verify import FORGERY
 
 __all__ = ["Decision", "Gate", "Guard", "Public", "Resource", "Verifier"]
 
@@ -117,20 +118,20 @@ class Guard:
         # One key for each guard: two guards with different verifiers never take over each other's caller.
         self._key = f"bailiwick.caller.{id(self)}"
         self._proof = f"bailiwick.proof.{id(self)}"  # the header that the caller was proved by
-        self._known = knows(recall_of(verifier), catalog, self._key, self._proof)
-        self._set_challenge(Challenge(realm, resource_metadata, disclose_scopes))
+        self.challenge = Challenge(realm, resource_metadata, disclose_scopes)
+        self._no_credentials = MissingCredentials("Authentication is required.")
+        # What a flood consists of is written once, so that it costs next to nothing.
+        floods: tuple[BailiwickError, ...] = (self._no_credentials, FORGERY)
+        self._answers = {error: self.challenge.answer(error) for error in floods}
+        # Who derives a guard to refuse more means each request.
+        self._decides_alone = all(getattr(type(self), name) is getattr(Guard, name) for name in _DECIDING)
+        self._tell = tells(verify_now_of(verifier), catalog, self._key, self._proof, self._no_credentials)
 
     def __setattr__(self, name: str, value: object) -> None:
         # Gates are compiled from these; an exchange would reach some of them and not others.
         if name in _FIXED and hasattr(self, name):
             raise AttributeError(f"A guard's {name} cannot be exchanged; make another guard.")
         object.__setattr__(self, name, value)
-
-    def _set_challenge(self, challenge: Challenge) -> None:
-        self.challenge = challenge
-        # The most frequent refusal is made once: a flood without tokens costs next to nothing.
-        self._no_credentials = MissingCredentials("Authentication is required.")
-        self._no_credentials_answer = challenge.answer(self._no_credentials)
 
     # -- declared ------------------------------------------------------------------------------
 
@@ -302,10 +303,8 @@ class Guard:
             receive: ASGI receive; the body of the request is not read.
             send: ASGI send.
         """
-        if error is self._no_credentials:
-            answer = self._no_credentials_answer
-        else:
-            answer = self.challenge.answer(error)
+        answer = self._answers.get(error) or self.challenge.answer(error)
+        if error is not self._no_credentials:
             log.info("refused: %s %s: %s", error.status, error.id, error.detail)
         prefix = "http.response"
         if conn["type"] == "websocket":
@@ -322,6 +321,10 @@ class Guard:
 
 # What a guard decides by, and its gates were compiled from.
 _FIXED: Final = frozenset({"catalog", "on_decision", "on_expiry", "resource", "verifier"})
+
+
+# What decides about a connection; a gate takes its short way past it only where nobody has changed it.
+_DECIDING: Final = ("admit", "authenticate", "_decide")
 
 
 def _check_hook(hook: Any) -> None:

@@ -1145,7 +1145,7 @@ def test_a_fast_path_is_taken_wherever_a_route_is_fastapis_own(app, guard):
         ]
 
     assert len(gates) == 2
-    assert all(gate.app is not gate.full for gate in gates)
+    assert all(gate.__self__.app is not gate.__self__.full for gate in gates)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from test_fastapi_attacks import over_asgi
 from bailiwick import all_of, any_of
 from bailiwick.asgi import Guard as PlainGuard
 from bailiwick.asgi import Resource
-from bailiwick.errors import Unavailable
+from bailiwick.errors import InvalidToken, Unavailable
 from bailiwick.fastapi import Guard as FastAPIGuard
 from bailiwick.fasterapi import Guard as FasterAPIGuard
 from bailiwick.starlette import Guard as StarletteGuard
@@ -205,3 +205,77 @@ def test_a_refusal_is_decided_before_the_body_is_read(catalog, issuer, door):
     for _ in range(2):
         asyncio.run(app(dict(over), receive, send))
     assert [one["status"] for one in sent if one["type"] == "http.response.start"] == [401, 401]
+
+
+def banned(caller):
+    if caller.subject == "mallory":
+        raise InvalidToken("This person is banned.")
+    return caller
+
+
+class Deriving(JWTVerifier):
+    async def verify(self, token):
+        return banned(await super().verify(token))
+
+
+class Wrapping:
+    def __init__(self, inner):
+        self._inner = inner
+
+    async def verify(self, token):
+        return banned(await self._inner.verify(token))
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+def replaced(verifier):
+    inner = verifier.verify
+
+    async def verify(token):
+        return banned(await inner(token))
+
+    verifier.verify = verify
+    return verifier
+
+
+@pytest.mark.parametrize("door", [*DOORS, "wrap"])
+@pytest.mark.parametrize("how", ["derived", "wrapped", "replaced"])
+def test_who_refuses_more_in_verify_is_asked_about_each_request(catalog, issuer, door, how):
+    kind, build, protected = DOORS.get(door, (PlainGuard, wrapped, True))
+    about = (Keyring.from_keys(issuer.key),)
+    named = {"issuer": "https://as.example", "audience": "https://api.example"}
+    verifier = {
+        "derived": lambda: Deriving(*about, **named),
+        "wrapped": lambda: Wrapping(JWTVerifier(*about, **named)),
+        "replaced": lambda: replaced(JWTVerifier(*about, **named)),
+    }[how]()
+    app = build(kind(catalog, verifier), protected)
+
+    for _ in range(3):
+        assert answers(app, bearer(issuer.token("users:delete")), b"")[0] == 200
+        assert answers(app, bearer(issuer.token("users:delete", sub="mallory")), b"")[0] == 401
+
+
+# `admit` decides by a plan, which FastAPI and FasterAPI have where they are protected.
+DECIDING = [
+    (door, method)
+    for door in [*DOORS, "wrap"]
+    for method in ("authenticate", "admit")
+    if method == "authenticate" or not door.startswith("fast") or DOORS[door][2]
+]
+
+
+@pytest.mark.parametrize(("door", "method"), DECIDING)
+def test_a_guard_that_refuses_more_is_asked_about_each_request(catalog, issuer, door, method):
+    kind, build, protected = DOORS.get(door, (PlainGuard, wrapped, True))
+
+    async def refusing(self, *about):
+        return banned(await getattr(kind, method)(self, *about))
+
+    derived = type("Derived", (kind,), {method: refusing})
+    app = build(derived(catalog, issuer.cached()), protected)
+
+    for _ in range(3):
+        assert answers(app, bearer(issuer.token("users:delete")), b"")[0] == 200
+        assert answers(app, bearer(issuer.token("users:delete", sub="mallory")), b"")[0] == 401

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bailiwick._asgi.gate import Gate
+from bailiwick._asgi.gate import Gate, standing_at
 from bailiwick._starlette.routers import UNDER, Placed
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, RoutePlan, StepUp, combine
@@ -21,7 +21,7 @@ __all__ = ["Open", "RouteGate", "Several", "Standing"]
 
 
 class Standing(Placed):
-    """What a protection puts in the place of a route's application.
+    """What a protection puts in the place of a route's application, by its method `enter`.
 
     Attributes:
         full: the route as the framework built it.
@@ -31,6 +31,26 @@ class Standing(Placed):
     __slots__ = ()
     full: Any
     protection: Callable[[], "Protection | None"]
+
+    @staticmethod
+    def at(app: Any) -> "Standing | None":
+        """What a protection has put there; None if that is no protection's.
+
+        Args:
+            app: what is called for a connection.
+        """
+        standing = standing_at(app)
+        return standing if isinstance(standing, Standing) else None
+
+    def enter(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Decide about a connection, and return what is to be awaited.
+
+        Args:
+            conn: the ASGI connection scope.
+            receive: ASGI receive.
+            send: ASGI send.
+        """
+        raise NotImplementedError
 
 
 def pruned_app(guard: Any, place: Place, full: Any) -> Any:
@@ -62,7 +82,7 @@ class Open(Standing):
         self._overridden = overrides_of(place)
         self._app = self._first
 
-    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+    def enter(self, conn: Any, receive: Any, send: Any) -> Any:
         """Pass the connection on."""
         return (self.full if self._overridden.dependency_overrides else self._app)(conn, receive, send)
 
@@ -90,13 +110,13 @@ class Several(Standing):
         protection.share()
         self._each[protection] = gate
 
-    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+    def enter(self, conn: Any, receive: Any, send: Any) -> Any:
         """Find the gate of the application through which the connection came."""
         protection = conn.get(UNDER)
         gate = self._each.get(protection) if protection is not None else None
         if gate is None:
             raise ConfigurationError("A route of protected applications was reached around all of them.", id="BW303")
-        return gate(conn, receive, send)
+        return gate.enter(conn, receive, send)
 
 
 class RouteGate(Gate, Standing):
@@ -124,12 +144,12 @@ class RouteGate(Gate, Standing):
         self.app = app = pruned_app(self.guard, self._place, self.full)
         return app(conn, receive, send)
 
-    def __call__(self, conn: Any, receive: Any, send: Any) -> Any:
+    def enter(self, conn: Any, receive: Any, send: Any) -> Any:
         """Decide, and return what is to be awaited; a router awaits it, and needs no coroutine function."""
         overrides = self.overridden.dependency_overrides
         if overrides:
             return self._with(overrides)(conn, receive, send)
-        return self.enter(conn, receive, send)
+        return Gate.enter(self, conn, receive, send)
 
     def _with(self, overrides: Mapping[Any, Any]) -> Any:
         """The gate for what is not overridden, in front of the full route."""

@@ -108,8 +108,10 @@ class Protection:
                 raise ConfigurationError(
                     "This application's router is another protected application's too; only one of their guards would be asked."
                 )
-            entrance.protection, entrance.names = self, self._shares or entrance.names
+            entrance.protection = self
             self._entrances.append(entrance)
+            if self._shares:
+                entrance.name()
         lifespan = router.lifespan_context
 
         @asynccontextmanager
@@ -131,7 +133,7 @@ class Protection:
         """Have connections say that they came in by this application: another one serves some of its routes as well."""
         self._shares = True
         for entrance in self._entrances:
-            entrance.names = True
+            entrance.name()
 
     def check(self) -> None:
         """Insist that each route is settled; no gate is put in place yet.
@@ -236,7 +238,7 @@ class Protection:
     def _find(self, place: internals.Place, path: str, own_paths: set[str]) -> Found:
         kind = Kind.WEBSOCKET if place.is_websocket else Kind.MOUNT if place.is_fallback else Kind.HTTP
         by_hand = declared_by(place.served) if place.dependant is None else None
-        standing = getattr(place.served, "app", None)
+        standing = Standing.at(getattr(place.served, "app", None))
         if by_hand is not None and not (
             isinstance(standing, RouteGate) and standing.route is by_hand
         ):  # the Starlette door, or guard.wrap(app, ...), settled it and enforces it
@@ -267,8 +269,8 @@ class Protection:
 
     def _walk_mount(self, place: internals.Place, path: str, reading: Reading) -> Iterator[Found]:
         inner = getattr(place.original, "app", None)
-        while isinstance(inner, Standing):  # from an earlier compilation
-            inner = inner.full
+        while (standing := Standing.at(inner)) is not None:  # from an earlier compilation
+            inner = standing.full
         if not (isinstance(inner, FastAPI) and inner in PROTECTED):
             answer_errors(getattr(inner, "app", inner), BailiwickError, self.guard.handle_error)
         settled = self._settled(path, None)
@@ -340,18 +342,19 @@ class Protection:
             return RouteGate(self, place, route, full, declared)
 
         def wrap(app: Any) -> Any:
-            if isinstance(app, Several):
-                app.add(self, made(app.full))
+            standing = Standing.at(app)
+            if isinstance(standing, Several):
+                standing.add(self, made(standing.full))
                 return app
-            if not isinstance(app, Standing):
-                return made(app)
-            other = app.protection()
+            if standing is None:
+                return made(app).enter
+            other = standing.protection()
             if other is None or other is self:  # compiled again: what stood there goes
-                return made(app.full)
-            several = Several(app.full)
-            several.add(other, app)
-            several.add(self, made(app.full))
-            return several
+                return made(standing.full).enter
+            several = Several(standing.full)
+            several.add(other, standing)
+            several.add(self, made(standing.full))
+            return several.enter
 
         internals.set_app(place, wrap)
 

@@ -4,6 +4,7 @@ import functools
 import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -439,7 +440,7 @@ class Refusals:
         self._guard = guard
         self._app = app
         self._nobody = guard._no_credentials  # noqa: SLF001
-        self._nobody_answer = sent(guard._no_credentials_answer)  # noqa: SLF001
+        self._answers = {error: sent(answer) for error, answer in guard._answers.items()}  # noqa: SLF001
         self.handler = self.answer  # one object, to be known again
 
     def make(self, error: BailiwickError) -> Any:
@@ -450,12 +451,12 @@ class Refusals:
             HTTPException: the application has a handler for that.
         """
         if self._is_exact(error):
-            if error is self._nobody:
-                return self._nobody_answer
-            log.info("refused: %s %s: %s", error.status, error.id, error.detail)
-            return sent(self._guard.challenge.answer(error))
+            if error is not self._nobody:
+                log.info("refused: %s %s: %s", error.status, error.id, error.detail)
+            return self._answers.get(error) or sent(self._guard.challenge.answer(error))
         # FasterAPI asks the application's handlers; ours, if it is still there, asks the one for HTTPException.
-        raise error
+        # A shared exception would gather tracebacks, and all that hangs on them, for as long as it lives.
+        raise copy(error) if error in self._answers else error
 
     def _is_exact(self, error: BailiwickError) -> bool:
         """Whether nobody but us has a say in the answer."""

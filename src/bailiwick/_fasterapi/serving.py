@@ -7,7 +7,7 @@ from typing import Any, Final
 import anyio
 
 from bailiwick import asgi
-from bailiwick._asgi.gate import NOBODY, POLICY_VIOLATION, Gate
+from bailiwick._asgi.gate import POLICY_VIOLATION, Gate
 from bailiwick.errors import BailiwickError, InvalidToken
 from bailiwick.graph import Access, RoutePlan
 from bailiwick.scopes import Principal
@@ -112,19 +112,19 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
         refuse: makes the answer of a refusal.
         metadata: what FasterAPI keeps of the route.
     """
-    known, rule, closes = guard._known, route.rule, route.close_on_expiry  # noqa: SLF001
+    tell, rule, closes = guard._tell, route.rule, route.close_on_expiry  # noqa: SLF001
     headers_only = Gate(guard, route, _nothing_behind)._headers_only  # noqa: SLF001 - one gate for every door
-    nobody, call = guard._no_credentials, run.call  # noqa: SLF001
+    call = run.call
 
     async def answer(conn: Any, request: Any, tasks: Any) -> Any:
-        try:
-            caller = known(conn, rule) if headers_only else None
-            if caller is None:
+        caller = tell(conn, rule) if headers_only else None
+        if caller is None:
+            try:
                 caller = await guard.admit(route, conn)
-        except BailiwickError as error:
-            return refuse(error)
-        if caller is NOBODY:
-            return refuse(nobody)
+            except BailiwickError as error:
+                return refuse(error)
+        elif not isinstance(caller, Principal):
+            return refuse(caller)
         if not closes:
             return await call(request, tasks, caller)
         if caller is None or caller.expires_at is None:

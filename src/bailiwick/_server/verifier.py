@@ -74,20 +74,22 @@ class OwnVerifier:
         return self._revoked.apply(await self._jwt.verify(token))
 
     def verify_cached(self, token: str) -> Principal | None:
-        """`recall` of a text, as `JWTVerifier.verify_cached` has it."""
-        try:
-            return self.recall(token.encode())
-        except UnicodeEncodeError:
-            return None
+        """As `JWTVerifier.verify_cached` has it, and None as well where revocations have to be read first."""
+        jwt = self._at_hand()
+        known = jwt.verify_cached(token) if jwt is not None else None
+        return self._unrevoked(known) if known is not None else None
 
-    def recall(self, token: bytes) -> Principal | None:
-        """As `JWTVerifier.recall` has it, and None as well where revocations have to be read first."""
+    def verify_now(self, credentials: bytes) -> Principal | InvalidToken | None:
+        """As `JWTVerifier.verify_now` has it, and None as well where revocations have to be read first."""
+        jwt = self._at_hand()
+        told = jwt.verify_now(credentials) if jwt is not None else None
+        return self._unrevoked(told) if isinstance(told, Principal) else told
+
+    def _at_hand(self) -> JWTVerifier | None:
         authority = self._authority
-        if authority is None or self._jwt is None or not self._is_fresh(authority):
-            return None
-        principal = self._jwt.recall(token)
-        if principal is None:
-            return None
+        return self._jwt if authority is not None and self._is_fresh(authority) else None
+
+    def _unrevoked(self, principal: Principal) -> Principal | None:
         try:
             return self._revoked.apply(principal)
         except InvalidToken:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from starlette.routing import BaseRoute
 
 from bailiwick._asgi.declared import Public
-from bailiwick._asgi.gate import Gate
+from bailiwick._asgi.gate import Gate, standing_at
 from bailiwick.graph import Access, Kind, RoutePlan
 
 __all__ = ["MARK", "PublicMark", "declared_by", "name_of", "source_of"]
@@ -43,8 +43,9 @@ def declared_by(route: BaseRoute) -> RoutePlan | None:
         route: a route of Starlette's kind.
     """
     for holder in (getattr(route, "endpoint", None), getattr(route, "app", None)):
-        if isinstance(holder, Gate):
-            return holder.route
+        standing = standing_at(holder)
+        if isinstance(standing, Gate):
+            return standing.route
         # Of a class only its own mark counts: what opens a base class must not open all that are derived from it.
         found = vars(holder).get(MARK) if isinstance(holder, type) else getattr(holder, MARK, None)
         if isinstance(found, RoutePlan):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 
-from bailiwick._asgi.gate import Gate
+from bailiwick._asgi.gate import Gate, standing_at
 from bailiwick.graph import Access, Kind, RoutePlan
 
 from .gates import SettledGate, gate_of
@@ -90,8 +90,8 @@ class Walk:
         inner = getattr(route, "_base_app", None) or standing
         if isinstance(inner, SettledGate):
             inner = inner.app
-        if isinstance(standing, Gate):
-            yield replace(standing.route, path=path, kind=Kind.MOUNT), None
+        if isinstance(gate := standing_at(standing), Gate):
+            yield replace(gate.route, path=path, kind=Kind.MOUNT), None
             return
         if settled is None and isinstance(reason := getattr(inner, "public_reason", None), str):
             settled = RoutePlan("", (), Kind.MOUNT, "", "", Access.PUBLIC, reason=reason)

@@ -27,6 +27,7 @@ __all__ = ["Answer", "Challenge", "StepUpNeeded", "bearer_token"]
 #     b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="        RFC 6750 section 2.1
 B64TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 SCHEME: Final = b"bearer"
+BEARER: Final = b"Bearer "  # as nearly everybody writes it, in front of the token
 
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -9,9 +9,8 @@ UTF-16, repeated members and `crit` with registered names, and refuses header pa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bailiwick.errors import ConfigurationError, InvalidToken
 
@@ -37,8 +36,7 @@ MAX_KEPT: Final = 512
 _REFUSED: Final = ("crit", "b64", "zip", "jwk")
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A token that has the right form; nothing about it is verified. Its repr shows none of it.
 
     Args:
@@ -50,12 +48,15 @@ class Envelope:
         signature: the octets of the third segment.
     """
 
-    alg: str = field(repr=False)
-    kid: str | None = field(repr=False)
-    typ: str | None = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    payload: str = field(repr=False)
-    signature: bytes = field(repr=False)
+    alg: str
+    kid: str | None
+    typ: str | None
+    signing_input: bytes
+    payload: str
+    signature: bytes
+
+    def __repr__(self) -> str:
+        return "Envelope()"
 
 
 def read(token: str, *, max_bytes: int = MAX_BYTES) -> Envelope:

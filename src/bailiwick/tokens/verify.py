@@ -15,16 +15,21 @@ from typing import Any, Final, Protocol, runtime_checkable
 from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken
 from bailiwick.scopes import Principal
 
+from .bearer import B64TOKEN, BEARER
 from .claims import RFC_9068, ClaimRules
-from .jwk import ALGORITHMS
+from .jwk import ALGORITHMS, Key
 from .jws import MAX_BYTES, Envelope, read, read_claims
 from .keys import Keyring, KeySource
 
-__all__ = ["JWTVerifier", "Verifier"]
+__all__ = ["FORGERY", "JWTVerifier", "Verifier"]
 
 # How many keys one signature is tried against: a token that names no key must not cost a hundred checks.
 MAX_CANDIDATES: Final = 8
+# How many kinds of header are remembered: one for each key, and for each way to write its type.
+MAX_ACCEPTED: Final = 64
 FORGED: Final = "The token's signature does not verify."
+# To be answered, and never raised: a shared exception would gather tracebacks for as long as it lives.
+FORGERY: Final = InvalidToken(FORGED, id="BW203")
 # How long a signature that does not verify is refused without another look: a key that replaces one of
 # the same name is noticed after this long at the latest.
 FORGED_SECONDS: Final = 5.0
@@ -51,7 +56,7 @@ class Verifier(Protocol):
 class JWTVerifier:
     """Verifies the JWT access tokens of one issuer for one API.
 
-    Answers are remembered by the token's SHA-256 for a short time. A remembered answer ends at `exp`
+    Answers are remembered for a short time, by the SHA-256 of the header that presented the token. A remembered answer ends at `exp`
     sharply, without the leeway: within the leeway after `exp` every presentation is verified anew.
     `checks` run on every presentation, remembered or not.
 
@@ -112,6 +117,10 @@ class JWTVerifier:
             required=required,
         )
         self._keys = keys
+        # Of a keyring, unless somebody derived one that finds keys in a way of its own.
+        self._find_now = keys.find_now if isinstance(keys, Keyring) and type(keys).find is Keyring.find else None
+        # Of the algorithm, key's name and type that a header gives, where all is well with them: the keys that may have signed.
+        self._accepted: dict[tuple[str, str | None, str | None], tuple[Key, ...]] = {}
         self._max_bytes = max_bytes
         self._cache_size = cache_size
         self._cache_seconds = cache_seconds
@@ -141,22 +150,66 @@ class JWTVerifier:
         digest = b""
         if isinstance(token, str) and len(token) <= self._max_bytes:
             # A lone surrogate has octets of its own: they are nobody's token, and `read` says so.
-            digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
+            digest = sha256(BEARER + token.encode("utf-8", "surrogatepass")).digest()
             remembered = self._recall(digest)
             if remembered is not None:
                 return remembered
         envelope = read(token, max_bytes=self._max_bytes)
-        self._rules.check_type(envelope.typ)
+        self._accept(envelope)
         era = self._era
-        if not await self._is_signed(envelope):
+        candidates = await self._keys.find(envelope.kid, envelope.alg)
+        if not _is_signed(envelope, candidates):
             self._remember_forged(digest, era)
             raise InvalidToken(FORGED, id="BW203")
-        now = self._now()
-        principal = self._rules.read(read_claims(envelope.payload), now)
-        checked = self._check(principal)
-        # As the token has it: what a check takes away today it may give back with its next answer.
-        self._remember(digest, principal, now, era)
-        return checked
+        return self._caller(envelope, digest, era)
+
+    def verify_now(self, credentials: bytes) -> Principal | InvalidToken | None:
+        """`verify`, where nothing has to be waited for: the answer is remembered, or the keys are at hand.
+
+        Args:
+            credentials: the value of an `Authorization` header.
+
+        Returns:
+            Who calls; or the refusal of what has the form of a token and proves nothing, to be answered and not to be
+            raised; or None where only `verify` can tell, or say what is wrong with the form.
+        """
+        if len(credentials) > self._max_bytes + len(BEARER):
+            return None
+        # What is remembered was once taken apart, scheme and all.
+        digest = sha256(credentials).digest()
+        known = self._remembered.get(digest)
+        if known is not None and not self._checks and self._now() < known[1]:
+            return known[0]
+        return self._first_time(credentials, digest)
+
+    def _first_time(self, credentials: bytes, digest: bytes) -> Principal | InvalidToken | None:
+        find, token = self._find_now, credentials[len(BEARER) :]
+        try:
+            remembered = self._recall(digest)
+            if remembered is not None:
+                return remembered
+            # In what is no b64token, `verify` may be shown less than what was sent.
+            if find is None or credentials[: len(BEARER)] != BEARER or token.translate(None, B64TOKEN):
+                return None
+            try:
+                envelope = read(token.decode("ascii"), max_bytes=self._max_bytes)
+            except InvalidToken:
+                return None
+            era = self._era
+            # Few headers are ever good, and each token repeats one of them.
+            named = (envelope.alg, envelope.kid, envelope.typ)
+            candidates = self._accepted.get(named)
+            if candidates is None:
+                self._accept(envelope)
+                candidates = find(envelope.kid, envelope.alg)
+                if candidates and len(self._accepted) < MAX_ACCEPTED:
+                    self._accepted[named] = candidates
+            if _is_signed(envelope, candidates):
+                return self._caller(envelope, digest, era)
+        except InvalidToken as refusal:
+            return refusal
+        self._remember_forged(digest, era)
+        return FORGERY
 
     def verify_cached(self, token: str) -> Principal | None:
         """The remembered answer, at once and without waiting; None if there is none, and then `verify` has to tell.
@@ -168,22 +221,10 @@ class JWTVerifier:
             InvalidToken: its signature did not verify a moment ago.
         """
         try:
-            return self.recall(token.encode())
+            octets = token.encode()
         except UnicodeEncodeError:
             return None
-
-    def recall(self, token: bytes) -> Principal | None:
-        """`verify_cached` of the octets of a header, as a gate has them.
-
-        Args:
-            token: what was presented, without "Bearer".
-
-        Raises:
-            InvalidToken: its signature did not verify a moment ago.
-        """
-        if len(token) > self._max_bytes:
-            return None
-        return self._recall(sha256(token).digest())
+        return self._recall(sha256(BEARER + octets).digest()) if len(octets) <= self._max_bytes else None
 
     def _recall(self, digest: bytes) -> Principal | None:
         known = self._remembered.get(digest)
@@ -203,6 +244,30 @@ class JWTVerifier:
                 return None  # `verify` says why
         return principal
 
+    def _accept(self, envelope: Envelope) -> None:
+        """Insist on a kind of token, and an algorithm, that can be accepted at all.
+
+        Raises:
+            InvalidToken: it is of another.
+        """
+        self._rules.check_type(envelope.typ)
+        alg = envelope.alg
+        if alg not in ALGORITHMS or (isinstance(self._keys, Keyring) and alg not in self._keys.algorithms):
+            raise InvalidToken("The token's algorithm is not accepted.", id="BW204")
+
+    def _caller(self, envelope: Envelope, digest: bytes, era: object) -> Principal:
+        """Who calls, as a token says whose signature was verified.
+
+        Raises:
+            InvalidToken: its claims are not those of an access token for this API.
+        """
+        now = self._now()
+        principal = self._rules.read(read_claims(envelope.payload), now)
+        checked = self._check(principal)
+        # As the token has it: what a check takes away today it may give back with its next answer.
+        self._remember(digest, principal, now, era)
+        return checked
+
     def forget(self) -> None:
         """Drop every remembered answer, as after a key was withdrawn; who is being verified meanwhile is not remembered."""
         with self._lock:
@@ -216,18 +281,6 @@ class JWTVerifier:
             if checked is not None:
                 principal = checked
         return principal
-
-    async def _is_signed(self, envelope: Envelope) -> bool:
-        alg = envelope.alg
-        if alg not in ALGORITHMS or (isinstance(self._keys, Keyring) and alg not in self._keys.algorithms):
-            raise InvalidToken("The token's algorithm is not accepted.", id="BW204")
-        candidates = await self._keys.find(envelope.kid, alg)
-        if len(candidates) > MAX_CANDIDATES:
-            raise InvalidToken("The token does not say which key signed it.", id="BW203")
-        if not candidates:
-            raise InvalidToken("The token's signing key is unknown.", id="BW203")
-        # The binding is checked once more, whatever the source of keys returned.
-        return any(key.alg == alg and key.verify(envelope.signing_input, envelope.signature) for key in candidates)
 
     def _remember(self, digest: bytes, principal: Principal, now: float, era: object) -> None:
         ends = principal.expires_at
@@ -258,9 +311,26 @@ class JWTVerifier:
             return
         until = self._now() + min(self._cache_seconds, FORGED_SECONDS)
         with self._lock:
-            if self._era is not era:
-                return
-            _keep(self._forged, digest, until, self._cache_size)
+            if self._era is era:
+                _keep(self._forged, digest, until, self._cache_size)
+
+
+def _is_signed(envelope: Envelope, candidates: Sequence[Key]) -> bool:
+    """Whether one of the keys made the signature.
+
+    Raises:
+        InvalidToken: there is none, or there are too many.
+    """
+    if len(candidates) > MAX_CANDIDATES:
+        raise InvalidToken("The token does not say which key signed it.", id="BW203")
+    if not candidates:
+        raise InvalidToken("The token's signing key is unknown.", id="BW203")
+    alg, signed, signature = envelope.alg, envelope.signing_input, envelope.signature
+    # The binding is checked once more, whatever the source of keys returned. A generator would cost more than this loop.
+    for key in candidates:  # noqa: SIM110
+        if key.alg == alg and key.verify(signed, signature):
+            return True
+    return False
 
 
 def _keep(memory: dict[bytes, Any], digest: bytes, answer: object, most: int) -> None:
