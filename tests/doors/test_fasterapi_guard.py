@@ -986,6 +986,25 @@ def test_scopes_that_nothing_would_look_at_are_refused(app, guard):
     assert failed.value.id == "BW123"
 
 
+@pytest.mark.parametrize("settled", ["beside", "by default"])
+@pytest.mark.parametrize("scope", ["users:read", "users:raed"])
+def test_scopes_for_a_scheme_that_only_reads_a_header_are_refused(guard, scope, settled):
+    # The first example of FastAPI's page on scopes: documented, and checked by nobody (fastapi-azure-auth#197).
+    from FasterAPI.security import OAuth2PasswordBearer
+
+    scheme = OAuth2PasswordBearer(tokenUrl="token")
+    app = Faster()
+    guard.protect(app, default=guard.requires())
+
+    @app.get("/inert", dependencies=[guard.requires()] if settled == "beside" else [])
+    async def inert(token: Annotated[str, Security(scheme, scopes=[scope])]):
+        return token
+
+    with pytest.raises(ConfigurationError, match="looks at them") as failed:
+        guard.plan(app)
+    assert failed.value.id == "BW123"
+
+
 PEP_563 = """
 from __future__ import annotations
 from typing import Annotated

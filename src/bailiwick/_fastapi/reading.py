@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from fastapi.security.base import SecurityBase
 
 from bailiwick import asgi
 from bailiwick._asgi.declared import Public
@@ -129,9 +128,11 @@ _DECLARATIONS: Final = frozenset({"optional", "owner_or", "public", "requires"})
 
 
 def _reads_scopes(node: Dependant) -> bool:
+    # FastAPI's own schemes only read a header: scopes beside one are documented, and nothing checks them
+    # (fastapi-azure-auth#197). A scheme that looks at scopes says so in its signature, as any function does.
     return (
         node.security_scopes_param_name is not None
-        or isinstance(node.call, SecurityBase | Need | Anonymous)
+        or isinstance(node.call, Need | Anonymous)
         or any(_reads_scopes(child) for child in node.dependencies)
     )
 

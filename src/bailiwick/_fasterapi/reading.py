@@ -42,6 +42,7 @@ class Declared:
         self.public: list[Public] = []
         self.step_up: StepUp | None = None
         self.close_on_expiry = False
+        self.unread: list[Dependant] = []  # with scopes for a scheme of FasterAPI's, which does not look at them
 
     @property
     def is_empty(self) -> bool:
@@ -118,17 +119,24 @@ def _collect(guard: Any, node: Dependant, declared: Declared, where: str) -> Non
             declared.required.append(inherited)
         return
     if node.own_oauth_scopes and not _reads_scopes(node):
-        raise ConfigurationError(
-            f"{where}: Security({describe(call)}, scopes={list(node.own_oauth_scopes)!r}) declares scopes, but nothing "
-            "in it or below it looks at them. Use guard.requires(...), or let it depend on the guard.",
-            id="BW123",
-        )
+        if not any(below.is_scheme for below in node.walk()):
+            raise _inert(node, where)
+        declared.unread.append(node)
     for child in node.dependencies:
         _collect(guard, child, declared, where)
 
 
 def _reads_scopes(node: Dependant) -> bool:
-    return bool(node.scopes_parameters) or node.is_scheme or any(map(_reads_scopes, node.dependencies))
+    return bool(node.scopes_parameters) or any(map(_reads_scopes, node.dependencies))
+
+
+def _inert(node: Dependant, where: str) -> ConfigurationError:
+    """Scopes that would only look like protection (microsoft-identity-web#1571, fastapi-azure-auth#197)."""
+    return ConfigurationError(
+        f"{where}: Security({describe(node.call)}, scopes={list(node.own_oauth_scopes)!r}) declares scopes, but nothing "
+        "in it or below it looks at them. Use guard.requires(...), or let it depend on the guard.",
+        id="BW123",
+    )
 
 
 def _check_hidden(tree: Dependant, where: str) -> None:
@@ -226,11 +234,14 @@ def entry_of(
     """The plan's entry for one route.
 
     Raises:
-        ConfigurationError: it is public and needs something as well, or needs a scope that is not catalogued.
+        ConfigurationError: it is public and needs something as well, or needs a scope that is not catalogued, or
+            declares scopes beside its requirement that nothing looks at.
     """
     where = f"{'|'.join(methods) or kind.value} {path}"
     access, reason = Access.UNDECLARED, ""
     if declared.required:
+        if declared.unread:
+            raise _inert(declared.unread[0], where)
         if declared.public:
             raise ConfigurationError(
                 f"{where} is declared public ({declared.public[0].reason}) and inherits a requirement as well; "
