@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-
 from bailiwick import asgi
 from bailiwick._asgi.declared import Public
 from bailiwick.errors import ConfigurationError
