@@ -154,6 +154,8 @@ class JWTVerifier:
             remembered = self._recall(digest)
             if remembered is not None:
                 return remembered
+            if self._was_forged(digest):
+                raise InvalidToken(FORGED, id="BW203")
         envelope = read(token, max_bytes=self._max_bytes)
         self._accept(envelope)
         era = self._era
@@ -183,19 +185,21 @@ class JWTVerifier:
         return self._first_time(credentials, digest)
 
     def _first_time(self, credentials: bytes, digest: bytes) -> Principal | InvalidToken | None:
+        remembered = self._recall(digest)
+        if remembered is not None:
+            return remembered
+        if self._was_forged(digest):
+            return FORGERY
         find, token = self._find_now, credentials[len(BEARER) :]
+        # In what is no b64token, `verify` may be shown less than what was sent.
+        if find is None or credentials[: len(BEARER)] != BEARER or token.translate(None, B64TOKEN):
+            return None
         try:
-            remembered = self._recall(digest)
-            if remembered is not None:
-                return remembered
-            # In what is no b64token, `verify` may be shown less than what was sent.
-            if find is None or credentials[: len(BEARER)] != BEARER or token.translate(None, B64TOKEN):
-                return None
-            try:
-                envelope = read(token.decode("ascii"), max_bytes=self._max_bytes)
-            except InvalidToken:
-                return None
-            era = self._era
+            envelope = read(token.decode("ascii"), max_bytes=self._max_bytes)
+        except InvalidToken:
+            return None
+        era = self._era
+        try:
             # Few headers are ever good, and each token repeats one of them.
             named = (envelope.alg, envelope.kid, envelope.typ)
             candidates = self._accepted.get(named)
@@ -207,7 +211,8 @@ class JWTVerifier:
             if _is_signed(envelope, candidates):
                 return self._caller(envelope, digest, era)
         except InvalidToken as refusal:
-            return refusal
+            # Its frames hold whoever is given it: garbage that only the collector finds.
+            return refusal.with_traceback(None)
         self._remember_forged(digest, era)
         return FORGERY
 
@@ -224,13 +229,17 @@ class JWTVerifier:
             octets = token.encode()
         except UnicodeEncodeError:
             return None
-        return self._recall(sha256(BEARER + octets).digest()) if len(octets) <= self._max_bytes else None
+        if len(octets) > self._max_bytes:
+            return None
+        digest = sha256(BEARER + octets).digest()
+        remembered = self._recall(digest)
+        if remembered is None and self._was_forged(digest):
+            raise InvalidToken(FORGED, id="BW203")
+        return remembered
 
     def _recall(self, digest: bytes) -> Principal | None:
         known = self._remembered.get(digest)
         if known is None:
-            if self._forged:
-                self._check_forged(digest)
             return None
         principal, until = known
         if self._now() >= until:
@@ -292,19 +301,20 @@ class JWTVerifier:
                 return
             _keep(self._remembered, digest, (principal, until), self._cache_size)
 
-    def _check_forged(self, digest: bytes) -> None:
-        """Refuse at once what was refused a moment ago, so that who repeats a forged token does not keep us busy.
+    def _was_forged(self, digest: bytes) -> bool:
+        """Whether this was refused a moment ago, so that who repeats a forged token does not keep us busy.
 
         A signature that did not verify will not later, unless another key came under the same name; for that
         the memory is short. It is apart from the answers, so that no flood of forgeries pushes one of those out.
         """
         until = self._forged.get(digest)
         if until is None:
-            return
+            return False
         if self._now() < until:
-            raise InvalidToken(FORGED, id="BW203")
+            return True
         with self._lock:
             self._forged.pop(digest, None)
+        return False
 
     def _remember_forged(self, digest: bytes, era: object) -> None:
         if self._cache_size == 0 or self._cache_seconds == 0:
