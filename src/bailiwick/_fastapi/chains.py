@@ -6,82 +6,30 @@ starts. A tree in which anything else occurs is left to FastAPI as a whole, so t
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi.concurrency import run_in_threadpool
-from fastapi.security import SecurityScopes
-
-from bailiwick.scopes import Principal
-
 from .internals import Dependant, cache_key_of, is_plain_dependency, runs_in_a_thread
+from .straight import Call, Supply, written_out
 
 __all__ = ["VALUES", "Chain", "read_chain"]
 
 VALUES: Final = "bailiwick.values"  # where a chain leaves what it found, in the connection scope
 
-Supply = Callable[[Principal | None], Any]
 
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One call: of what, and where its arguments come from."""
-
-    call: Callable[..., Any]
-    in_thread: bool
-    results: tuple[tuple[str, int], ...]
-    supplied: tuple[tuple[str, Supply], ...]
-    connection: tuple[str, ...]
-    scopes_name: str | None
-    scopes: tuple[str, ...]
+Handler = Callable[[Any], Awaitable[Any]]
 
 
 class Chain:
-    """What the dependencies of one route come to, as a list of calls.
+    """What the dependencies of one route come to.
 
     Args:
-        key: where the gate left the caller in the connection scope.
-        steps: the calls, in FastAPI's order; a later one may use the results of earlier ones.
-        results: the route's own parameters, and the step that each is filled from.
-        supplied: those that the guard supplies.
+        run: makes every call, and leaves what the route's parameters are filled with in the connection scope.
     """
 
-    def __init__(
-        self,
-        key: str,
-        steps: list[_Step],
-        results: tuple[tuple[str, int], ...],
-        supplied: tuple[tuple[str, Supply], ...],
-    ) -> None:
-        self._key = key
-        self._steps = tuple(steps)
-        self._results = results
-        self._supplied = supplied
+    def __init__(self, run: Callable[[Any], Awaitable[None]]) -> None:
+        self.run = run
 
-    async def run(self, request: Any) -> None:
-        """Make every call, and leave what the route's parameters are filled with in the connection scope.
-
-        Args:
-            request: the request, as dependencies are given it.
-        """
-        conn = request.scope
-        caller = conn.get(self._key)
-        found: list[Any] = []
-        for step in self._steps:
-            values = {name: found[index] for name, index in step.results}
-            for name, supply in step.supplied:
-                values[name] = supply(caller)
-            for name in step.connection:
-                values[name] = request
-            if step.scopes_name is not None:
-                values[step.scopes_name] = SecurityScopes(list(step.scopes))
-            found.append(await (run_in_threadpool(step.call, **values) if step.in_thread else step.call(**values)))
-        filled = {name: found[index] for name, index in self._results}
-        for name, supply in self._supplied:
-            filled[name] = supply(caller)
-        conn[VALUES] = filled
-
-    def before(self, handler: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    def before(self, handler: Handler) -> Handler:
         """The route's handler, with these calls made first.
 
         Args:
@@ -102,7 +50,7 @@ class _Reader:
     def __init__(self, supply: Callable[[Any], Supply | None]) -> None:
         self._supply = supply
         self._cached: dict[Any, int] = {}
-        self.steps: list[_Step] = []
+        self.calls: list[Call] = []
 
     def children(self, node: Dependant) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, Supply], ...]] | None:
         """Where the parameters of a node come from, or None if the tree is not so plain."""
@@ -133,8 +81,8 @@ class _Reader:
         if node.use_cache and known is not None:
             return known
         connection = (node.request_param_name, node.http_connection_param_name)
-        self.steps.append(
-            _Step(
+        self.calls.append(
+            Call(
                 node.call,
                 runs_in_a_thread(node),
                 *arguments,
@@ -145,7 +93,7 @@ class _Reader:
                 else _aggregated(node),
             )
         )
-        index = len(self.steps) - 1
+        index = len(self.calls) - 1
         self._cached.setdefault(key, index)
         return index
 
@@ -172,6 +120,6 @@ def read_chain(root: Dependant, supply: Callable[[Any], Supply | None], key: str
         return None
     reader = _Reader(supply)
     arguments = reader.children(root)
-    if arguments is None or not reader.steps:
+    if arguments is None or not reader.calls:
         return None
-    return Chain(key, reader.steps, *arguments)
+    return Chain(written_out(reader.calls, *arguments, key=key, values=VALUES))

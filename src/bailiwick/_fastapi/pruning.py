@@ -9,9 +9,10 @@ from typing import Any, Final
 from bailiwick._asgi.declared import Public
 from bailiwick.scopes import Principal
 
-from .chains import VALUES, Chain, Supply, read_chain
+from .chains import VALUES, Chain, read_chain
 from .declarations import Need
 from .internals import Dependant, kind_of, with_children
+from .straight import Supply, itself
 
 __all__ = ["Pruning"]
 
@@ -82,14 +83,10 @@ class Pruning:
         if call is self.guard or (isinstance(call, Need) and call.guard is self.guard):
             if isinstance(call, Need) and call.owner is not None:
                 return lambda caller: call.supply(caller) if caller is not None else None
-            return _itself
+            return itself
         if isinstance(call, Public):
             return _nothing
         return None
-
-
-def _itself(caller: Principal | None) -> Principal | None:
-    return caller
 
 
 def _nothing(_caller: Principal | None) -> None:
@@ -105,7 +102,7 @@ def _from_chain(values: dict[str, Any], conn: Any) -> None:
 
 def _supplied(supplied: tuple[tuple[str, Supply], ...], key: str) -> Take:
     """Fills in what the guard supplies."""
-    if len(supplied) == 1 and supplied[0][1] is _itself:
+    if len(supplied) == 1 and supplied[0][1] is itself:
         only = supplied[0][0]
 
         def take_one(values: dict[str, Any], conn: Any) -> None:
