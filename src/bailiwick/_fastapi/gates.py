@@ -129,7 +129,7 @@ class RouteGate(Gate, Standing):
     hold two handlers each, of which a process may never need most.
     """
 
-    __slots__ = ("_by_override", "_place", "declared", "full", "overridden", "protection")
+    __slots__ = ("_by_override", "_place", "declared", "full", "protection")
 
     def __init__(self, protection: "Protection", place: Place, route: RoutePlan, full: Any, declared: Declared) -> None:
         super().__init__(protection.guard, route, self._first)
@@ -144,12 +144,11 @@ class RouteGate(Gate, Standing):
         self.app = app = pruned_app(self.guard, self._place, self.full)
         return app(conn, receive, send)
 
-    def enter(self, conn: Any, receive: Any, send: Any) -> Any:
-        """Decide, and return what is to be awaited; a router awaits it, and needs no coroutine function."""
+    def _at_length(self, conn: Any, receive: Any, send: Any) -> Any:
         overrides = self.overridden.dependency_overrides
         if overrides:
             return self._with(overrides)(conn, receive, send)
-        return Gate.enter(self, conn, receive, send)
+        return super()._at_length(conn, receive, send)
 
     def _with(self, overrides: Mapping[Any, Any]) -> Any:
         """The gate for what is not overridden, in front of the full route."""

@@ -29,6 +29,7 @@ from fastapi.dependencies import models
 from fastapi.dependencies.models import Dependant
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
+from bailiwick._asgi.gate import NoOverrides
 from bailiwick._starlette.routers import Changes, Fallback, Reading, fallback_of
 from bailiwick._starlette.unread import ATTEMPTS, own_handle
 from bailiwick.errors import ConfigurationError
@@ -415,15 +416,9 @@ _REQUEST_RESPONSE: Final = getattr(routing.request_response(_no_response), "__co
 _LIMITS: Final = _limits()
 
 
-class _NoOverrides:
-    """Stands in for the application of a route that belongs to none."""
-
-    dependency_overrides: Final[dict[Any, Any]] = {}
-
-
 def overrides_of(place: Place) -> Any:
     """What has the mapping `dependency_overrides` for this route; a test may fill it later, or put another there."""
-    return place.provider if hasattr(place.provider, "dependency_overrides") else _NoOverrides
+    return place.provider if hasattr(place.provider, "dependency_overrides") else NoOverrides
 
 
 def is_plain_route(place: Place) -> bool:

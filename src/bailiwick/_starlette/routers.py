@@ -275,10 +275,10 @@ class Entrance:
         """
         alone = self._alone
         if alone is not None:
-            changes, app, router, routes, default, included = alone
+            changes, holder, router, routes, default, included = alone
             if (
                 changes.latest is changes.read
-                and app.router is router
+                and holder.router is router
                 and router.routes is routes
                 and router.default is default
             ):
@@ -286,7 +286,8 @@ class Entrance:
                     if one.routes is not listed:
                         break
                 else:
-                    return self.app(conn, receive, send)
+                    app = self.app
+                    return app(conn, receive, send)
         if conn["type"] != "lifespan":
             self._follow(conn)
         return self.app(conn, receive, send)

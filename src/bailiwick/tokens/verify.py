@@ -180,8 +180,10 @@ class JWTVerifier:
         # What is remembered was once taken apart, scheme and all.
         digest = sha256(credentials).digest()
         known = self._remembered.get(digest)
-        if known is not None and not self._checks and self._now() < known[1]:
-            return known[0]
+        if known is not None and not self._checks:
+            now = self._now
+            if now() < known[1]:
+                return known[0]
         return self._first_time(credentials, digest)
 
     def _first_time(self, credentials: bytes, digest: bytes) -> Principal | InvalidToken | None:
