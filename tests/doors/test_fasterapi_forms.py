@@ -723,3 +723,60 @@ def test_an_application_that_handles_requests_in_its_own_way_goes_on_doing_so(gu
     assert client_of(app).get("/x").status_code == 401
     assert client_of(app).get("/x", headers=issuer.bearer("items")).text == "alice"
     assert seen == ["/x", "/x"]
+
+
+# -- beside FasterAPI: the same application, plain and guarded ------------------------------------------------
+
+
+def beside(guard, build, requests, headers):
+    """Ask an application that is plain and one that is guarded the same; both answer alike, and do the same things.
+
+    Args:
+        guard: of the guarded one.
+        build: given an application, the dependencies of its routes and a list, it adds the routes; what they do they
+            tell in the list.
+        requests: method, path and body.
+        headers: with the token.
+    """
+    plain, ours = Faster(), Faster()
+    guard.protect(ours)
+    did, does = [], []
+    build(plain, [], did)
+    build(ours, [guard.requires()], does)
+    statuses = []
+    for method, path, content in requests:
+        expected = client_of(plain).request(method, path, content=content, headers=headers)
+        seen = client_of(ours).request(method, path, content=content, headers=headers)
+        assert (seen.status_code, seen.text, does) == (expected.status_code, expected.text, did), path
+        statuses.append(seen.status_code)
+    return statuses, does
+
+
+def test_a_task_or_a_pool_of_connections_is_handed_on_as_the_value_that_it_is(guard, issuer):
+    import asyncio
+
+    async def work():
+        return "done"
+
+    def start():
+        return asyncio.ensure_future(work())
+
+    class Pool:
+        def __await__(self):
+            yield from asyncio.sleep(0).__await__()
+            return "connected"
+
+    async def connect():
+        return Pool()
+
+    def build(app, declared, did):
+        @app.get("/task", dependencies=declared)
+        async def task(started: object = Depends(start)):
+            return await started
+
+        @app.get("/pool", dependencies=declared)
+        async def pool(one: object = Depends(lambda: Pool()), other: object = Depends(connect)):  # noqa: PLW0108
+            return [type(one).__name__, type(other).__name__, await one]
+
+    requests = [("GET", "/task", None), ("GET", "/pool", None)]
+    assert beside(guard, build, requests, issuer.bearer(""))[0] == [200, 200]
