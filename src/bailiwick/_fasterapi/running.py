@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from bailiwick._asgi.declared import Public
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import Dependant, Parameter, Program
-from bailiwick.graph.dependant import Behaviour, behaviour_of, describe
+from bailiwick.graph import OMIT, Dependant, Parameter, Program
+from bailiwick.graph.dependant import Behaviour, Call, behaviour_of, describe
 from bailiwick.graph.signature import read_signature
 from bailiwick.scopes import Principal
 
 from .declarations import Need, Security, SecurityScopes
-from .internals import BackgroundTasks, Request, Spec, WebSocket, awaited, fill, resolve_all, specs_of
+from .internals import BackgroundTasks, Request, Spec, WebSocket, awaited, fill, may_refuse, resolve_all, specs_of
 from .reading import READER, is_ours
 
 __all__ = ["Run", "SocketProgram", "Subtree", "run_of"]
@@ -75,6 +75,44 @@ class FromBody:
         return values[self._name]
 
 
+class FromHead:
+    """A parameter for which FasterAPI may refuse the request, as a step of its own: nothing that stands after it runs before."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+
+    def __call__(self, request: Request) -> Any:
+        """FasterAPI's value, or its validation error.
+
+        Raises:
+            TypeError: nothing fills it, so that nothing can be called with it.
+        """
+        value = fill(self._spec, request, None)
+        if value is OMIT:
+            raise TypeError(f"missing a required argument: {self._spec.name!r}")
+        return value
+
+
+class FromRequest:
+    """A class that is made by its `from_request`, to which FasterAPI hands the request by position, and nothing else.
+
+    Equal for the same class: a request makes it once.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FromRequest) and self._kind is other._kind
+
+    def __hash__(self) -> int:
+        return id(self._kind)
+
+    async def __call__(self, request: Request) -> Any:
+        """What the class makes of the request."""
+        return await self._kind.from_request(request)
+
+
 class Converter:
     """Makes of a tree as it was read the tree that runs: without what the gate settles, parameters filled by FasterAPI."""
 
@@ -87,12 +125,9 @@ class Converter:
     def convert(self, node: Dependant, *, is_target: bool = False) -> Dependant:
         """One node and all below it."""
         if not is_target and inspect.isclass(node.call) and hasattr(node.call, "from_request"):
-            node = READER.read(
-                node.call.from_request,
-                name=node.name,
-                own_oauth_scopes=node.own_oauth_scopes,
-                parent_oauth_scopes=node.parent_oauth_scopes,
-                use_cache=node.use_cache,
+            made = FromRequest(node.call)
+            return dataclasses.replace(
+                node, call=made, dependencies=(), parameters=(self._whole_request(made),), scopes_parameters=()
             )
         written = {one.name: one for one in read_signature(node.call, closures=False)}
         specs = {spec.name: spec for spec in specs_of(node.parameters)}
@@ -121,6 +156,9 @@ class Converter:
                 elif awaited(spec):
                     dependencies.append(self._from_body(node, spec))
                     continue
+                elif may_refuse(spec) and not own[name].positional_only:  # a step's value is passed by name
+                    dependencies.append(self._step(node, name, FromHead(spec)))
+                    continue
                 else:
                     self.fillers[own[name]] = _filled(spec)
                 parameters.append(own[name])
@@ -139,16 +177,22 @@ class Converter:
                 f"{self.where}: {describe(node.call)} reads {spec.name!r} from a body, and a WebSocket has none.",
                 id="BW122",
             )
-        call = FromBody(spec)
-        request = Parameter("request", Request, inspect.Parameter.empty, (), False, call)
-        self.fillers[request] = _request
+        return self._step(node, spec.name, FromBody(spec))
+
+    def _step(self, node: Dependant, name: str, call: Call) -> Dependant:
+        """A parameter of a node as a dependency of it: filled in its place among the others."""
         return Dependant(
             call=call,
-            name=spec.name,
+            name=name,
             parent_oauth_scopes=node.oauth_scopes,
             use_cache=False,
-            parameters=(request,),
+            parameters=(self._whole_request(call),),
         )
+
+    def _whole_request(self, owner: Call) -> Parameter:
+        request = Parameter("request", Request, inspect.Parameter.empty, (), False, owner)
+        self.fillers[request] = _request
+        return request
 
 
 def _socket(filling: Filling) -> object:
