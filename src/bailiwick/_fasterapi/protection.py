@@ -28,7 +28,7 @@ from .internals import (
 )
 from .reading import Declared, entry_of, read_declared, read_route
 from .running import Run, SocketProgram, run_of
-from .serving import STRAIGHT, Sent, guarded, guarded_socket, ungated
+from .serving import STRAIGHT, Sent, guarded, guarded_socket, sent, ungated
 
 __all__ = ["Protection", "protection_of"]
 
@@ -475,11 +475,6 @@ class Refusals:
         return sent(self._guard.challenge.answer(error))
 
 
-def sent(answer: Any) -> Sent:
-    """An answer of the error contract as a response of FasterAPI."""
-    return Sent(answer.status, list(answer.headers), answer.body)
-
-
 class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
     """FasterAPI's router, which also gates what is added after the start; it matches as it always did."""
 
@@ -497,7 +492,7 @@ class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
                 super().add_route(method, path, handler, metadata)
 
 
-async def _never(_request: Any, _tasks: Any, _caller: Any) -> Any:
+async def _never(_request: Any, _tasks: Any, _caller: Any, _stack: Any) -> Any:
     raise RuntimeError("A closed route was entered.")
 
 

@@ -21,7 +21,7 @@ from .declarations import Need, Security, SecurityScopes
 from .internals import BackgroundTasks, Request, Spec, WebSocket, awaited, fill, may_refuse, resolve_all, specs_of
 from .reading import READER, is_ours
 
-__all__ = ["Run", "SocketProgram", "Subtree", "run_of"]
+__all__ = ["NO_STACK", "Run", "SocketProgram", "Subtree", "run_of"]
 
 Supply = Callable[[Principal | None], Any]
 Filler = Callable[["Filling"], object]
@@ -32,12 +32,15 @@ class Run:
     """How a route runs.
 
     Attributes:
-        call: given request, background tasks and caller, it gives the handler's answer.
+        call: given request, background tasks, caller and a stack, it gives the handler's answer; the dependencies that
+            yield are entered on the stack.
         is_plain: it needs neither the request nor the background tasks.
+        yields: it needs the stack.
     """
 
-    call: Callable[[Any, Any, Principal | None], Awaitable[Any]]
+    call: Callable[[Any, Any, Principal | None, AsyncExitStack], Awaitable[Any]]
     is_plain: bool = False
+    yields: bool = False
 
 
 # For programs in which nothing yields: never entered, and so never to be left.
@@ -266,7 +269,7 @@ def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Su
     if not specs and _is_coroutine(handler):
         if not supplies:
 
-            def bare(_request: Any, _tasks: Any, _caller: Principal | None) -> Any:
+            def bare(_request: Any, _tasks: Any, _caller: Principal | None, _stack: AsyncExitStack) -> Any:
                 return handler()
 
             return Run(bare, is_plain=True)
@@ -274,12 +277,12 @@ def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Su
             # The common case, without a loop and without a further coroutine.
             only = supplies[0][0]
 
-            def injecting(_request: Any, _tasks: Any, caller: Principal | None) -> Any:
+            def injecting(_request: Any, _tasks: Any, caller: Principal | None, _stack: AsyncExitStack) -> Any:
                 return handler(**{only: caller})
 
             return Run(injecting, is_plain=True)
 
-    async def run(request: Any, tasks: Any, caller: Principal | None) -> Any:
+    async def run(request: Any, tasks: Any, caller: Principal | None, _stack: AsyncExitStack) -> Any:
         values: dict[str, Any] = {}
         if specs:
             values = await resolve_all(specs, request, request.path_params, {}, tasks)
@@ -301,38 +304,13 @@ def _through_program(handler: Any, roots: list[Dependant], target: Dependant, gu
     trees = [converter.convert(root) for root in roots]
     end = converter.convert(target, is_target=True)
     program, fillers = Program(trees, end), converter.fillers
-    if not any(node.yields for tree in (*trees, *end.dependencies) for node in tree.walk()):
 
-        async def run(request: Any, tasks: Any, caller: Principal | None) -> Any:
-            filling = Filling(fillers, request, tasks, caller)
-            solved = await program.run(filling, request_stack=NO_STACK)
-            return await _answer(handler, solved.arguments)
-
-        return Run(run)
-
-    async def run_and_leave(request: Any, tasks: Any, caller: Principal | None) -> Any:
+    async def run(request: Any, tasks: Any, caller: Principal | None, stack: AsyncExitStack) -> Any:
         filling = Filling(fillers, request, tasks, caller)
-        async with AsyncExitStack() as stack:
-            solved = await program.run(filling, request_stack=stack)
-            answer = await _answer(handler, solved.arguments)
-            # A response may stream from what a dependency opened: that is left when it was sent.
-            return LeftAfterwards(answer, stack.pop_all()) if hasattr(answer, "to_asgi") else answer
-        raise RuntimeError("A dependency with yield swallowed an exception and did not raise another.")
+        solved = await program.run(filling, request_stack=stack)
+        return await _answer(handler, solved.arguments)
 
-    return Run(run_and_leave)
-
-
-class LeftAfterwards:
-    """A response after which the dependencies that yielded are left."""
-
-    def __init__(self, answer: Any, stack: AsyncExitStack) -> None:
-        self._answer = answer
-        self._stack = stack
-
-    async def to_asgi(self, send: Any) -> None:
-        """Send it, then leave them."""
-        async with self._stack:
-            await self._answer.to_asgi(send)
+    return Run(run, yields=any(node.yields for tree in (*trees, *end.dependencies) for node in tree.walk()))
 
 
 class SocketProgram:
@@ -355,13 +333,13 @@ class SocketProgram:
         self._fillers = converter.fillers
 
     async def run(self, socket: Any, request: Any, caller: Principal | None) -> None:
-        """Run the dependencies, then the handler, then what was put off."""
+        """Run the dependencies, then the handler, then what was put off; then leave the dependencies that yielded."""
         tasks = BackgroundTasks()
         async with AsyncExitStack() as stack:
             filling = Filling(self._fillers, request, tasks, caller, socket)
             solved = await self._program.run(filling, request_stack=stack)
             await _answer(self._handler, solved.arguments)
-        await tasks.run()
+            await tasks.run()
 
 
 class Subtree:
