@@ -211,8 +211,15 @@ class Guard(DeclaringGuard):
             default: what a route needs that declares nothing.
 
         Raises:
-            ConfigurationError: the app is protected already, or an argument is not a declaration.
+            ConfigurationError: the app is protected already, an argument is not a declaration, or the guard's class
+                refuses more in a method that would never run.
         """
+        for name in ("__call__", "authorize"):
+            if getattr(type(self), name) is not getattr(Guard, name):
+                raise ConfigurationError(
+                    f"{type(self).__name__} overrides {name}(): override authenticate() instead; under protect() the "
+                    "guard itself is never called by FasterAPI."
+                )
         if not isinstance(app, Faster):
             raise ConfigurationError(f"protect() takes a FasterAPI application, not a {type(app).__name__}.")
         if protection_of(app) is not None:

@@ -1136,6 +1136,36 @@ def test_one_application_is_protected_once_and_only_declarations_settle_groups(a
         guard.protect(object())
 
 
+def test_a_derived_guard_that_refuses_more_where_nobody_would_ask_it_is_refused(catalog, issuer):
+    class Called(Guard):
+        async def __call__(self, request: Request, security_scopes: SecurityScopes | None = None) -> Principal:
+            raise HTTPException(status_code=403)
+
+    class Authorizing(Guard):
+        async def authorize(self, conn, scopes=()):
+            raise InsufficientScope("Not today.")
+
+    class Authenticating(Guard):
+        async def authenticate(self, conn):
+            raise InsufficientScope("Not today.")
+
+    class Inheriting(Called):
+        pass
+
+    for kind, method in [(Called, "__call__"), (Inheriting, "__call__"), (Authorizing, "authorize")]:
+        app = Faster()
+        with pytest.raises(
+            ConfigurationError, match=rf"{kind.__name__} overrides {method}\(\).*authenticate\(\) instead"
+        ):
+            kind(catalog, issuer).protect(app)
+        assert type(app) is Faster
+
+    app, guard = Faster(), Authenticating(catalog, issuer)
+    guard.protect(app, default=guard.requires())
+    app.get("/x")(lambda: "open")
+    assert client_of(app).get("/x", headers=issuer.bearer("admin:*")).status_code == 403
+
+
 def test_two_guards_with_different_issuers_do_not_take_over_each_others_caller(app, guard, catalog, issuer):
     class Strangers:
         async def verify(self, token):
