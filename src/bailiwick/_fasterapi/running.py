@@ -8,6 +8,7 @@ import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 from bailiwick._asgi.declared import Public
@@ -139,7 +140,7 @@ class Converter:
         dependencies: list[Dependant] = []
         parameters: list[Parameter] = []
         pruned = False
-        socket_name = _socket_parameter(node) if self.is_socket and is_target else None
+        taker = _socket_parameter(node) if self.is_socket and is_target else None
         for name, parameter in written.items():
             if name in children:
                 child = children[name]
@@ -154,7 +155,7 @@ class Converter:
                 parameters.append(taken)
             elif name in own:
                 spec = specs[name]
-                if name == socket_name or (self.is_socket and own[name].annotation is WebSocket):
+                if (taker is not None and name == taker.name) or (self.is_socket and own[name].annotation is WebSocket):
                     self.fillers[own[name]] = _socket
                 elif awaited(spec):
                     dependencies.append(self._from_body(node, spec))
@@ -214,10 +215,25 @@ def _supplied(supply: Supply) -> Filler:
     return lambda filling: supply(filling.caller)
 
 
-def _socket_parameter(target: Dependant) -> str | None:
-    """The parameter of a WebSocket handler that takes the connection: FasterAPI passes it first, whatever its name."""
-    annotated = [one.name for one in target.parameters if one.annotation is WebSocket]
-    return annotated[0] if annotated else next((one.name for one in target.parameters), None)
+def _socket_parameter(target: Dependant) -> inspect.Parameter | None:
+    """The parameter of a WebSocket handler that takes the connection: FasterAPI passes it first, whatever its name.
+
+    One that is annotated with the connection's type takes it wherever it stands; None where there is neither.
+    """
+    written = read_signature(target.call, closures=False)
+    annotated = {one.name for one in target.parameters if one.annotation is WebSocket}
+    dependencies = {child.name for child in target.dependencies}.union(target.scopes_parameters)
+    here = [one for one in written if one.name in annotated] or [
+        one for one in written if one.kind in _TAKES_POSITION and one.name not in dependencies
+    ]
+    return here[0] if here else None
+
+
+_TAKES_POSITION: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
 
 
 def _itself(caller: Principal | None) -> Principal | None:
@@ -323,10 +339,23 @@ class SocketProgram:
         where: the route's name for messages.
 
     Raises:
-        ConfigurationError: something in the tree reads a body.
+        ConfigurationError: something in the tree reads a body, or the handler takes no connection.
     """
 
     def __init__(self, handler: Any, target: Dependant, guard: Any, where: str) -> None:
+        taker = _socket_parameter(target)
+        if taker is None:
+            raise ConfigurationError(
+                f"{where}: {describe(handler)} has no parameter that takes the connection; FasterAPI passes it as the "
+                "first one, by position.",
+                id="BW122",
+            )
+        # Into *args: then what stands before it is passed by position as well.
+        self._is_spread = taker.kind is inspect.Parameter.VAR_POSITIONAL
+        by_position = _TAKES_POSITION[:2] if self._is_spread else _TAKES_POSITION[:1]
+        self._by_position = [
+            (one.name, one.default) for one in read_signature(handler, closures=False) if one.kind in by_position
+        ]
         converter = Converter(guard, is_socket=True, where=where)
         self._handler = handler
         self._program = Program([], converter.convert(target, is_target=True))
@@ -338,8 +367,18 @@ class SocketProgram:
         async with AsyncExitStack() as stack:
             filling = Filling(self._fillers, request, tasks, caller, socket)
             solved = await self._program.run(filling, request_stack=stack)
-            await _answer(self._handler, solved.arguments)
+            given = self._given(solved.arguments)
+            if self._is_spread:
+                given.append(socket)
+            await _answer(partial(self._handler, *given), solved.arguments)
             await tasks.run()
+
+    def _given(self, arguments: dict[str, Any]) -> list[Any]:
+        """Take out of the arguments what the handler takes by position."""
+        given = [arguments.pop(name, default) for name, default in self._by_position]
+        if any(one is inspect.Parameter.empty for one in given):
+            raise TypeError(f"{describe(self._handler)} misses an argument that nothing fills.")
+        return given
 
 
 class Subtree:

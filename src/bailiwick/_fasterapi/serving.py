@@ -342,7 +342,7 @@ async def _deny(answer: tuple[int, bytes, list[tuple[bytes, bytes]]], conn: Any,
     """Answer a WebSocket's handshake with an HTTP response, where the server can."""
     status, body, headers = answer
     await receive()  # websocket.connect
-    if "websocket.http.response" not in conn.get("extensions", {}):
+    if "websocket.http.response" not in (conn.get("extensions") or {}):
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": f"refused with {status}"})
         return
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
