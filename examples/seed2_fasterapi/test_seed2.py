@@ -285,6 +285,41 @@ class TestScopeRequest:
 
 
 class TestWhatThePageLeavesOpen:
+    MULTIPART = "multipart/form-data; boundary=B"
+
+    @pytest.mark.parametrize(
+        ("content_type", "content"),
+        [
+            ("multipart/form-data", b"x"),
+            ("multipart/form-data; boundary=", b"x"),
+            (MULTIPART, b"x"),
+            (MULTIPART, b"--B\r\nContent-Disposition\r\n\r\nx\r\n--B--\r\n"),
+            (MULTIPART, b'--B\r\nContent-Disposition: form-data; name="username"\r\n\r\n\xff\r\n--B--\r\n'),
+            (MULTIPART, b'--B\r\nContent-Disposition: form-data; name="\xff"\r\n\r\nx\r\n--B--\r\n'),
+        ],
+    )
+    def test_a_form_that_cannot_be_read_is_the_clients_error_and_not_the_servers(self, client, content_type, content):
+        refused = client.post("/auth/token", content=content, headers={"Content-Type": content_type})
+
+        assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
+        assert refused.headers["cache-control"] == "no-store"
+
+    def test_a_form_of_many_parts_that_can_be_read_is_a_login(self, client):
+        fields = {"username": (None, "alice"), "password": (None, PASSWORD)}
+
+        assert client.post("/auth/token", files=fields).json()["scopes"] == ["read:items", "write:items"]
+
+    def test_refusals_are_told_in_the_words_of_rfc_6749(self, client):
+        twice = client.post("/auth/token", data={"username": ["alice", "bob"], "password": PASSWORD})
+        unknown = log_in(client, "alice", scope="read:everything")
+
+        assert [answer.json()["error"] for answer in (twice, unknown)] == ["invalid_request", "invalid_scope"]
+        for answer in (twice, unknown):
+            assert answer.json()["error_description"] == answer.json()["detail"]
+        malformed = log_in(client, "alice", scope='a"\\\x00')
+        assert malformed.json()["error"] == "invalid_scope"
+        assert not set('"\\') & set(malformed.json()["error_description"])
+
     def test_a_refusal_comes_before_the_body_is_looked_at(self, client):
         assert client.post("/items", content="{bad").status_code == 401
 

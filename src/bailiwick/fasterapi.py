@@ -31,8 +31,8 @@ from ._asgi.needs import DOCUMENTATION, DeclaringGuard
 from ._fasterapi.declarations import Need, Security, SecurityScopes
 from ._fasterapi.internals import Depends, Faster, Request, check_version
 from ._fasterapi.openapi import scheme_of
-from ._fasterapi.protection import Protection, protection_of, sent
-from ._fasterapi.serving import Refusal, caller_of
+from ._fasterapi.protection import Protection, protection_of
+from ._fasterapi.serving import Refusal, caller_of, sent
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
 from .scopes import Catalog, Ownership, Principal, Requirement, all_of
@@ -211,8 +211,15 @@ class Guard(DeclaringGuard):
             default: what a route needs that declares nothing.
 
         Raises:
-            ConfigurationError: the app is protected already, or an argument is not a declaration.
+            ConfigurationError: the app is protected already, an argument is not a declaration, or the guard's class
+                refuses more in a method that would never run.
         """
+        for name in ("__call__", "authorize"):
+            if getattr(type(self), name) is not getattr(Guard, name):
+                raise ConfigurationError(
+                    f"{type(self).__name__} overrides {name}(): override authenticate() instead; under protect() the "
+                    "guard itself is never called by FasterAPI."
+                )
         if not isinstance(app, Faster):
             raise ConfigurationError(f"protect() takes a FasterAPI application, not a {type(app).__name__}.")
         if protection_of(app) is not None:

@@ -754,8 +754,9 @@ def test_a_response_that_has_not_begun_when_the_token_expires_is_401(catalog, is
             return StreamingResponse(lines())
         return await asyncio.sleep(5)
 
-    headers = issuer.bearer("items", lifetime=60)
-    clock[0] += 59.9
+    end = int(clock[0]) + 60
+    headers = issuer.bearer("items", exp=end)
+    clock[0] = end - 0.1
     begun = time.monotonic()
     answer = client_of(app).get("/slow", headers=headers)
 
@@ -779,8 +780,9 @@ def test_a_response_that_begins_only_after_the_token_expired_is_401(catalog, iss
             await send({"type": "http.response.start", "status": 200, "headers": []})
 
     app.get("/slow", dependencies=[guard.requires("items", on_expiry="close")])(Slow)
-    headers = issuer.bearer("items", lifetime=60)
-    clock[0] += 59.9
+    end = int(clock[0]) + 60
+    headers = issuer.bearer("items", exp=end)
+    clock[0] = end - 0.1
 
     answer = client_of(app).get("/slow", headers=headers)
 

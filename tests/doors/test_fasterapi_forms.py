@@ -723,3 +723,187 @@ def test_an_application_that_handles_requests_in_its_own_way_goes_on_doing_so(gu
     assert client_of(app).get("/x").status_code == 401
     assert client_of(app).get("/x", headers=issuer.bearer("items")).text == "alice"
     assert seen == ["/x", "/x"]
+
+
+# -- beside FasterAPI: the same application, plain and guarded ------------------------------------------------
+
+
+def beside(guard, build, requests, headers):
+    """Ask an application that is plain and one that is guarded the same; both answer alike, and do the same things.
+
+    Args:
+        guard: of the guarded one.
+        build: given an application, the dependencies of its routes and a list, it adds the routes; what they do they
+            tell in the list.
+        requests: method, path and body.
+        headers: with the token.
+    """
+    plain, ours = Faster(), Faster()
+    guard.protect(ours)
+    did, does = [], []
+    build(plain, [], did)
+    build(ours, [guard.requires()], does)
+    statuses = []
+    for method, path, content in requests:
+        expected = client_of(plain).request(method, path, content=content, headers=headers)
+        seen = client_of(ours).request(method, path, content=content, headers=headers)
+        assert (seen.status_code, seen.text, does) == (expected.status_code, expected.text, did), path
+        statuses.append(seen.status_code)
+    return statuses, does
+
+
+def test_a_task_or_a_pool_of_connections_is_handed_on_as_the_value_that_it_is(guard, issuer):
+    import asyncio
+
+    async def work():
+        return "done"
+
+    def start():
+        return asyncio.ensure_future(work())
+
+    class Pool:
+        def __await__(self):
+            yield from asyncio.sleep(0).__await__()
+            return "connected"
+
+    async def connect():
+        return Pool()
+
+    def build(app, declared, did):
+        @app.get("/task", dependencies=declared)
+        async def task(started: object = Depends(start)):
+            return await started
+
+        @app.get("/pool", dependencies=declared)
+        async def pool(one: object = Depends(lambda: Pool()), other: object = Depends(connect)):  # noqa: PLW0108
+            return [type(one).__name__, type(other).__name__, await one]
+
+    requests = [("GET", "/task", None), ("GET", "/pool", None)]
+    assert beside(guard, build, requests, issuer.bearer(""))[0] == [200, 200]
+
+
+def test_a_path_that_is_wrong_is_refused_before_a_body_is_read_and_before_a_dependency_that_stands_after_it(
+    guard, issuer
+):
+    from enum import Enum
+
+    import msgspec
+    from FasterAPI import Cookie, Path
+
+    class Colour(Enum):
+        RED = "red"
+
+    class Item(msgspec.Struct):
+        name: str
+
+    def build(app, declared, did):
+        async def charge():
+            did.append("charged")
+
+        async def pay():
+            raise HTTPException(402, "pay first")
+
+        async def shade(colour: Colour, paid: None = Depends(charge)):
+            did.append("shade")
+
+        @app.post("/{colour}/bare", dependencies=declared)
+        async def bare(colour: Colour, item: Item, charged: None = Depends(charge)):
+            return [colour.value, item.name]
+
+        @app.post("/{colour}/marked", dependencies=declared)
+        async def marked(colour: Colour = Path(), paid: None = Depends(pay)):
+            return colour.value
+
+        @app.post("/{colour}/annotated", dependencies=declared)
+        async def annotated(colour: Annotated[Colour, Path()], charged: Annotated[None, Depends(charge)]):
+            return colour.value
+
+        @app.post("/{colour}/missing", dependencies=declared)
+        async def missing(other: str = Path(), charged: None = Depends(charge)):
+            return other
+
+        @app.post("/{colour}/below", dependencies=declared)
+        async def below(shade: None = Depends(shade)):
+            return "below"
+
+        @app.post("/{colour}/last", dependencies=declared)
+        async def last(charged: None = Depends(charge), item: Item = None, colour: Colour = Path()):
+            return colour.value
+
+        @app.post("/{colour}/default", dependencies=declared)
+        async def default(charged: None = Depends(charge), other: Colour = Colour.RED, here: str = Path(default="d")):
+            return [other.value, here]
+
+        @app.post("/{colour}/unfilled", dependencies=declared)
+        async def unfilled(other: Colour, charged: None = Depends(lambda: None)):
+            return other.value
+
+        @app.post("/{colour}/cookie", dependencies=declared)
+        async def cookie(session: str = Cookie(default=None), charged: None = Depends(charge)):
+            return session
+
+    routes = ["bare", "marked", "annotated", "missing", "below", "last", "default", "unfilled", "cookie"]
+    requests = [
+        ("POST", f"/{colour}/{route}", body)
+        for route in routes
+        for colour in ("red", "blue")
+        for body in (b'{"name": "n"}', b'{"name": 1}')
+    ]
+    broken = issuer.bearer("") | {"cookie": "a@b=c; session=s"}
+    for headers in (issuer.bearer(""), broken):
+        statuses, _ = beside(guard, build, requests, headers)
+        assert {200, 402, 422, 500} == set(statuses)
+
+
+def test_a_class_that_is_made_from_the_request_is_handed_it_whatever_its_parameter_is_called(guard, issuer):
+    class Login:
+        def __init__(self, name):
+            self.name = name
+
+        @classmethod
+        async def from_request(cls, req):
+            made.append(cls)
+            return cls((await req.form()).get("name"))
+
+    class Odd(Login):
+        @classmethod
+        async def from_request(cls, tasks: BackgroundTasks, q: int = 3):
+            return await super().from_request(tasks)
+
+    made = []
+
+    def build(app, declared, did):
+        async def name(form: Login = Depends(Login)):
+            return form.name
+
+        @app.post("/named", dependencies=declared)
+        async def named(form: Login = Depends(Login), name: str = Depends(name)):
+            return [form.name, name]
+
+        @app.post("/odd", dependencies=declared)
+        async def odd(form: Odd = Depends(), other: Odd = Depends(Odd, use_cache=False)):
+            return [form.name, form is other]
+
+    requests = [("POST", path, b"name=ada") for path in ("/named", "/odd")]
+    assert beside(guard, build, requests[:1], issuer.bearer(""))[0] == [200]
+    assert made == [Login, Login]  # once in each application
+    # FasterAPI runs no bare Depends().
+    app = Faster()
+    guard.protect(app, default=guard.requires())
+    build(app, [], [])
+    assert client_of(app).post("/odd", content=b"name=ada", headers=issuer.bearer("")).json() == ["ada", False]
+
+
+def test_a_guard_that_stands_in_from_request_is_never_run_and_so_is_refused_at_start(app, guard):
+    class Form:
+        @classmethod
+        async def from_request(cls, request: Request, caller: Principal = guard.requires("items")):
+            return cls()
+
+    @app.get("/x")
+    async def x(form: Form = Depends(Form)):
+        return "open"
+
+    with pytest.raises(ConfigurationError, match=r"GET /x.*'caller'.*from_request") as refused:
+        guard.plan(app)
+    assert refused.value.id == "BW123"

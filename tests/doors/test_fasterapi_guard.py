@@ -854,6 +854,69 @@ def test_an_application_wrapped_by_hand_counts_as_settled(app, guard, issuer, tm
     assert entry.requirement == any_of("items", "me")
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_mount_that_is_settled_by_wrap_and_by_mounts_is_refused(guard, issuer, tmp_path, late):
+    (tmp_path / "a.txt").write_text("static")
+    app = Faster()
+    guard.protect(app, mounts={"files/": guard.requires("me")})
+
+    @app.get("/files", dependencies=[guard.public("uses up the entry of mounts=, which settles any path")])
+    async def files():
+        return 1
+
+    if late:
+        guard.plan(app)
+        with pytest.raises(ConfigurationError, match=r"/files is settled twice: by guard.wrap\(...\) and by mounts="):
+            app.mount("/files", guard.wrap(StaticFiles(directory=tmp_path), "items"))
+        assert client_of(app).get("/files/a.txt").status_code == 404
+    else:
+        app.mount("/files", guard.wrap(StaticFiles(directory=tmp_path), "items"))
+        with pytest.raises(ConfigurationError, match=r"/files is settled twice: by guard.wrap\(...\) and by mounts="):
+            guard.plan(app)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_what_a_mounted_application_adds_later_stands_in_the_plan_of_the_outer_one(catalog, issuer, own):
+    guard = Guard(catalog, issuer, resource=Resource("https://api.example", ("https://as.example",)))
+    outer, inner, innermost = Faster(), Faster(openapi_url=None), Faster(openapi_url=None)
+    guard.protect(outer)
+    if own:
+        guard.protect(inner)
+    outer.mount("/in", inner)
+    with TestClient(outer) as client:
+        first = guard.plan(outer)
+        assert first.scopes == ()
+
+        @inner.get("/late", dependencies=[guard.requires("items")])
+        async def late():
+            return "late"
+
+        @inner.websocket("/socket")
+        async def socket(websocket, caller: Principal = guard.requires("users:read")):
+            await websocket.accept()
+
+        @innermost.get("/deep", dependencies=[guard.requires("me")])
+        async def deep():
+            return "deep"
+
+        inner.mount("/more", innermost)
+
+        @innermost.get("/deepest", dependencies=[guard.requires("posts:read")])
+        async def deepest():
+            return "deepest"
+
+        assert client.get("/in/late", headers=issuer.bearer("items")).text == "late"
+        assert client.get("/in/more/deepest", headers=issuer.bearer("posts:read")).text == "deepest"
+        assert client.get("/in/more/deepest").status_code == 401
+        labels = [route.label for route in guard.plan(outer)]
+        added = ["GET /in/late", "WS /in/socket", "GET /in/more/deep", "GET /in/more/deepest"]
+        assert [label for label in labels if label in added] == added
+        assert {route.label for route in first} <= set(labels)
+        document = client.get("/.well-known/oauth-protected-resource").json()
+        assert document["scopes_supported"] == ["items", "users:read", "me", "posts:read"]
+        assert guard.plan(outer) is guard.plan(outer)
+
+
 def test_a_route_behind_a_mount_is_guarded_where_a_doubled_slash_reaches_it(app, guard, issuer, tmp_path):
     (tmp_path / "x").write_text("mounted")
 
@@ -1071,6 +1134,36 @@ def test_one_application_is_protected_once_and_only_declarations_settle_groups(a
             guard.protect(Faster(), default=wrong)
     with pytest.raises(ConfigurationError, match="FasterAPI application"):
         guard.protect(object())
+
+
+def test_a_derived_guard_that_refuses_more_where_nobody_would_ask_it_is_refused(catalog, issuer):
+    class Called(Guard):
+        async def __call__(self, request: Request, security_scopes: SecurityScopes | None = None) -> Principal:
+            raise HTTPException(status_code=403)
+
+    class Authorizing(Guard):
+        async def authorize(self, conn, scopes=()):
+            raise InsufficientScope("Not today.")
+
+    class Authenticating(Guard):
+        async def authenticate(self, conn):
+            raise InsufficientScope("Not today.")
+
+    class Inheriting(Called):
+        pass
+
+    for kind, method in [(Called, "__call__"), (Inheriting, "__call__"), (Authorizing, "authorize")]:
+        app = Faster()
+        with pytest.raises(
+            ConfigurationError, match=rf"{kind.__name__} overrides {method}\(\).*authenticate\(\) instead"
+        ):
+            kind(catalog, issuer).protect(app)
+        assert type(app) is Faster
+
+    app, guard = Faster(), Authenticating(catalog, issuer)
+    guard.protect(app, default=guard.requires())
+    app.get("/x")(lambda: "open")
+    assert client_of(app).get("/x", headers=issuer.bearer("admin:*")).status_code == 403
 
 
 def test_two_guards_with_different_issuers_do_not_take_over_each_others_caller(app, guard, catalog, issuer):
@@ -1573,6 +1666,24 @@ def test_openapi_says_what_is_enforced(app, guard):
     assert {"401", "403"} <= paths["/all/{id}"]["get"]["responses"].keys()
     assert "403" not in paths["/maybe"]["get"]["responses"]
     assert "401" not in paths["/open"]["get"]["responses"]
+
+
+def test_openapi_shows_no_guarded_route_open_however_its_path_is_written(app, guard):
+    async def handler(id: str = "none"):
+        return 1
+
+    paths = ["", "noslash", "//doubled//", "/twice", "/twice/", "/{id}/param", "/{other}/param"]
+    for path in paths:
+        app.get(path, dependencies=[guard.requires("items")])(handler)
+    client = client_of(app)
+    assert client.get("/").status_code == client.get("/noslash").status_code == 401
+    app.post("late", dependencies=[guard.requires("me")])(handler)
+
+    document = client.get("/openapi.json").json()["paths"]
+
+    for path in paths:
+        assert document[path]["get"].get("security") == [{"oauth2": ["items"]}], path
+    assert document["late"]["post"]["security"] == [{"oauth2": ["me"]}]
 
 
 def test_openapi_keeps_what_the_developer_wrote_for_another_scheme(app, guard):

@@ -76,6 +76,63 @@ def test_the_connection_is_handed_over_whatever_its_parameter_is_called(app, gua
         assert denied(app, path).status_code == 401
 
 
+def test_the_connection_is_handed_over_by_position_as_fasterapi_hands_it(app, guard, issuer):
+    def stranger():
+        return "stranger"
+
+    @app.websocket("/only")
+    async def only(socket, /, caller: Principal = guard.requires("items")):
+        await say(socket, caller.subject)
+
+    @app.websocket("/all-only")
+    async def all_only(
+        socket, who: Principal = guard.requires("items"), name: str = Depends(stranger), q=Query(default="none"), x=3, /
+    ):
+        await say(socket, f"{who.subject} {name} {q} {x}")
+
+    @app.websocket("/args")
+    async def args(*args, caller: Principal = guard.requires("items"), q=Query(default="none")):
+        await say(args[0], f"{caller.subject} {q} {len(args)}")
+
+    @app.websocket("/after")
+    async def after(caller: Principal = guard.requires("items"), name: str = Depends(stranger), *rest):
+        await say(rest[0], f"{caller.subject} {name}")
+
+    @app.websocket("/annotated")
+    async def annotated(q=Query(default="none"), /, *, here: WebSocket, caller: Principal = guard.requires("items")):
+        await say(here, f"{caller.subject} {q}")
+
+    answers = {
+        "/only": "alice",
+        "/all-only?q=1": "alice stranger 1 3",
+        "/args?q=1": "alice 1 1",
+        "/after": "alice stranger",
+        "/annotated?q=1": "alice 1",
+    }
+    for path, answer in answers.items():
+        assert heard(app, path, issuer.bearer("items")) == answer
+        assert denied(app, path).status_code == 401
+
+
+def test_a_handler_to_which_the_connection_cannot_be_handed_is_refused_at_start(guard):
+    async def nothing():
+        raise AssertionError
+
+    async def named(*, q=Query(default="none")):
+        raise AssertionError
+
+    async def only_the_caller(caller: Principal = guard.requires("items")):
+        raise AssertionError
+
+    for handler in (nothing, named, only_the_caller):
+        app = Faster()
+        guard.protect(app, default=guard.requires())
+        app.websocket("/ws")(handler)
+        with pytest.raises(ConfigurationError, match=rf"WS /ws.*{handler.__name__}.*connection") as refused:
+            guard.plan(app)
+        assert refused.value.id == "BW122"
+
+
 def test_nested_dependencies_generators_and_scopes_work_on_a_websocket(app, guard, issuer):
     events = []
 
@@ -133,7 +190,7 @@ def connect(app, path, headers, extensions=None, incoming=()):
         "path": path,
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        "extensions": extensions or {},
+        "extensions": extensions,
     }
     asyncio.run(app(conn, receive, send))
     return sent
@@ -147,9 +204,10 @@ def test_a_server_without_denial_responses_is_told_to_close(app, guard, issuer):
     async def ws(websocket: WebSocket, _: None = Depends(refuses), caller: Principal = guard.requires("items")):
         await websocket.accept()
 
-    for headers in ({}, issuer.bearer("me"), issuer.bearer("items")):
-        sent = connect(app, "/ws", headers)
-        assert [(message["type"], message["code"]) for message in sent] == [("websocket.close", 1008)]
+    for extensions in ({}, None):
+        for headers in ({}, issuer.bearer("me"), issuer.bearer("items")):
+            sent = connect(app, "/ws", headers, extensions)
+            assert [(message["type"], message["code"]) for message in sent] == [("websocket.close", 1008)]
 
 
 def test_an_in_handler_check_refuses_before_accept_and_closes_after_it(app, guard, issuer):

@@ -226,6 +226,64 @@ def test_the_instance_of_a_class_is_the_value_even_if_it_could_be_awaited() -> N
     assert isinstance(run(Edge(Pool)).values[0], Pool)
 
 
+class Lazy:
+    """As a connection to a database, or a request that is not sent yet: something that can be awaited, and is more."""
+
+    def __await__(self) -> Any:
+        raise AssertionError
+        yield
+
+
+def test_what_can_be_awaited_and_is_no_coroutine_is_a_value_where_somebody_takes_it() -> None:
+    made = Lazy()
+
+    async def later() -> Any:
+        return made
+
+    async def checked_early(task: Any = Edge(a_future)) -> None:
+        with pytest.raises(Refusal):
+            await task
+
+    def endpoint(one: Any = Edge(lambda: made), other: Any = Edge(later)) -> None: ...
+
+    arguments = run(target=endpoint).arguments
+    assert (arguments["one"], arguments["other"]) == (made, made)
+    run(Edge(checked_early))
+
+
+def test_what_can_be_awaited_is_waited_for_where_nobody_takes_it_whoever_hands_it_back() -> None:
+    async def later() -> Any:
+        return a_future()
+
+    with pytest.raises(Refusal):
+        run(Edge(later))
+
+
+def test_a_value_that_a_list_of_dependencies_and_a_parameter_share_is_taken() -> None:
+    made = Lazy()
+
+    def lazy() -> Any:
+        return made
+
+    def endpoint(one: Any = Edge(lazy)) -> None: ...
+
+    assert run(Edge(lazy), target=endpoint).arguments == {"one": made}
+
+
+def test_a_coroutine_of_a_compiled_module_is_awaited_as_any_other() -> None:
+    class Compiled(Lazy):
+        cr_await = None
+
+        def __await__(self) -> Any:
+            raise Refusal
+            yield
+
+    def endpoint(user: Any = Edge(lambda: Compiled())) -> None: ...  # noqa: PLW0108 - a class would be its own value
+
+    with pytest.raises(Refusal):
+        run(target=endpoint)
+
+
 # --- what is handed to whom -----------------------------------------------------------------------
 
 

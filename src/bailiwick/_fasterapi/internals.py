@@ -5,6 +5,7 @@ compiles the same specifications, from signatures that it has read itself, and l
 functions fill them: what a path, a query, a form or a body gives stays what it was.
 """
 
+import enum
 import inspect
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final
@@ -52,6 +53,7 @@ __all__ = [
     "fill",
     "is_documentation",
     "is_scheme",
+    "may_refuse",
     "path_key",
     "served_by",
     "specs_of",
@@ -134,6 +136,14 @@ def specs_of(parameters: Sequence[Parameter]) -> tuple[Spec, ...]:
 def awaited(spec: Spec) -> bool:
     """Whether filling it reads the body."""
     return spec.kind in _AWAITED
+
+
+def may_refuse(spec: Spec) -> bool:
+    """Whether filling it may end the request, although it is not read from the body: what follows must wait for it."""
+    if spec.kind in (resolving._KIND_PATH, resolving._KIND_COOKIE):  # noqa: SLF001
+        return True
+    of_path = spec.kind == resolving._KIND_FALLBACK  # noqa: SLF001
+    return of_path and inspect.isclass(spec.annotation) and issubclass(spec.annotation, enum.Enum)
 
 
 def fill(spec: Spec, request: Any, tasks: Any) -> Any:

@@ -28,7 +28,7 @@ from .internals import (
 )
 from .reading import Declared, entry_of, read_declared, read_route
 from .running import Run, SocketProgram, run_of
-from .serving import STRAIGHT, Sent, guarded, guarded_socket, ungated
+from .serving import STRAIGHT, Sent, guarded, guarded_socket, sent, ungated
 
 __all__ = ["Protection", "protection_of"]
 
@@ -58,6 +58,9 @@ class Protection:
         # WebSocket handlers whose place another one took before the start.
         self._replaced: list[tuple[str, Any]] = []
         self._plan: Plan | None = None
+        self._parts: list[RoutePlan | Mounted] = []  # what the plan is made of
+        self._below: list[Plan] = []  # of the mounted applications, as they stand in it
+        self._operations: list[tuple[str, str, RoutePlan]] = []  # what the OpenAPI document lists, as it writes it
         self._finished = False
         self._lock = threading.RLock()
         # Held while something is added: it is there before all routes are read, or gated as a late one.
@@ -85,17 +88,15 @@ class Protection:
         Raises:
             ConfigurationError: a route is not settled, or declared wrongly.
         """
-        plan = self._plan
-        if plan is not None:
-            return plan
         with self._lock:
             if self._plan is not None:
-                return self._plan
+                return self._current(self._plan)
             self._at = {}
             self.unused = set(self.mounts)
             routes = [self._read(route) for route in self._routes()]
             for served in routes:
                 self._check_address(served.method, served.path, served.entry)
+            operations = [served.operation for served in routes]
             routes += self._unlisted({served.address for served in routes})
             for path, handler in self._replaced:
                 self._check_address("WS", path, self._read_socket(path, handler)[0])
@@ -105,13 +106,12 @@ class Protection:
             mounts = [self._read_mount(path, mounted) for path, mounted in self.app._mounts]  # noqa: SLF001
             # Of two equal registrations at one address the later one is served, and stands in the plan once.
             entries = {served.address: served.entry for served in routes}
-            plan = Plan(
-                (
-                    *entries.values(),
-                    *(entry for entry, _ in sockets),
-                    *(entry for inner, _ in mounts for entry in inner),
-                )
-            )
+            parts = [
+                *entries.values(),
+                *(entry for entry, _ in sockets),
+                *(part for inner, _ in mounts for part in inner),
+            ]
+            below, plan = _below(parts), _planned(parts)
             if strict:
                 plan.check()
             for served in routes:
@@ -122,11 +122,18 @@ class Protection:
                 (path, gate)
                 for (path, _), (_, gate) in zip(self.app._mounts, mounts, strict=True)  # noqa: SLF001
             ]
-            self._plan = plan
+            self._plan, self._parts, self._below, self._operations = plan, parts, below, operations
             self.app._openapi_cache = None  # noqa: SLF001
             if not strict:
                 self._open()
             return plan
+
+    def _current(self, plan: Plan) -> Plan:
+        """The plan, with what mounted applications have added since it was made."""
+        below = _below(self._parts)
+        if below != self._below:
+            self._below, self._plan = below, (plan := _planned(self._parts))
+        return plan
 
     def finish(self) -> Plan:
         """Compile, and insist on what can be known only when nothing more is added before the start.
@@ -272,11 +279,19 @@ class Protection:
         program = SocketProgram(handler, target, self.guard, where)
         return entry, guarded_socket(self.guard, entry, program, self.app)
 
-    def _read_mount(self, path: str, mounted: Any) -> tuple[Sequence[RoutePlan], Any]:
-        """What a mounted application declares, and what is to stand in its place."""
-        if isinstance(mounted, Gate):  # guard.wrap(app, ...) settled it, and enforces it
-            return [replace(mounted.route, path=path, kind=Kind.MOUNT)], mounted
+    def _read_mount(self, path: str, mounted: Any) -> tuple[Sequence["RoutePlan | Mounted"], Any]:
+        """What a mounted application declares, and what is to stand in its place.
+
+        Raises:
+            ConfigurationError: it is settled twice.
+        """
         key = path_key(path)
+        if isinstance(mounted, Gate):  # guard.wrap(app, ...) settled it, and enforces it
+            if key in self.mounts:
+                raise ConfigurationError(
+                    f"{path or '/'} is settled twice: by guard.wrap(...) and by mounts=. Keep one of them."
+                )
+            return [replace(mounted.route, path=path, kind=Kind.MOUNT)], mounted
         self.unused.discard(key)
         settled = self.mounts.get(key)
         if settled is None and isinstance(reason := getattr(mounted, "public_reason", None), str):
@@ -289,7 +304,7 @@ class Protection:
         entry = replace(entry, source=source_of(mounted))
         return [entry], mounted if entry.access is Access.PUBLIC else Gate(self.guard, entry, mounted)
 
-    def _read_inner(self, path: str, mounted: Any) -> Sequence[RoutePlan]:
+    def _read_inner(self, path: str, mounted: Any) -> Sequence["Mounted"]:
         """What a mounted FasterAPI application declares, which is protected from now on if it was not.
 
         Raises:
@@ -312,12 +327,12 @@ class Protection:
                 f"What is mounted at {path} is mounted elsewhere too, where it is settled in another way. "
                 "Protect it by itself, or settle both alike."
             )
-        plan = inner.compile(strict=False)
+        inner.compile(strict=False)
         if inner.is_derived:
             self.unused -= {prefix + key for key in below if key not in inner.unused}
         else:
             self.unused |= {prefix + key for key in inner.unused}
-        return [replace(entry, path=path + entry.path) for entry in plan]
+        return [Mounted(path, inner)]
 
     def _check_address(self, method: str, path: str, entry: RoutePlan) -> None:
         """Refuse two routes at one address that are not settled alike: only the later one is ever served.
@@ -363,6 +378,7 @@ class Protection:
                 self.app.routes.pop()
             raise
         self._put(served)
+        self._operations.append(served.operation)
         self._extend([served.entry])
         return True
 
@@ -391,26 +407,47 @@ class Protection:
         self._extend(entries)
         return gate
 
-    def _extend(self, entries: Sequence[RoutePlan]) -> None:
+    def _extend(self, parts: Sequence["RoutePlan | Mounted"]) -> None:
+        added = _planned(parts)
         with self._lock:
-            kept = self._plan.routes if self._plan is not None else ()
-            labels = {entry.label for entry in entries}
-            self._plan = Plan((*(entry for entry in kept if entry.label not in labels), *entries))
+            labels = {entry.label for entry in added}
+            kept = [part for part in self._parts if isinstance(part, Mounted) or part.label not in labels]
+            self._parts = [*kept, *parts]
+            self._below, self._plan = _below(self._parts), _planned(self._parts)
             self.app._openapi_cache = None  # noqa: SLF001
-        closed = [entry.label for entry in entries if entry.access is Access.UNDECLARED]
+        closed = [entry.label for entry in added.undeclared]
         if closed:
             log.error("routes were added that nobody settled; they are closed: %s", closed)
 
     def describe(self, app: Any, document: dict[str, Any] | None) -> None:
         """Write the security into an OpenAPI document that FasterAPI has just generated; None is none."""
         if document is not None and app is self.app:
-            operations = (
-                (route.path, method.lower(), route)
-                for route in self.compile()
-                if route.kind is Kind.HTTP
-                for method in route.methods
-            )
-            describe(document, operations, self.guard.scheme_name, self.guard.scheme)
+            self.compile()
+            describe(document, self._operations, self.guard.scheme_name, self.guard.scheme)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mounted:
+    """A FasterAPI application below another one, as a part of that one's plan."""
+
+    path: str
+    inner: Protection
+
+
+def _below(parts: Sequence[RoutePlan | Mounted]) -> list[Plan]:
+    """The plans of what is mounted, as they are now; taken before the whole, which is then never older than they are."""
+    return [part.inner.compile(strict=False) for part in parts if isinstance(part, Mounted)]
+
+
+def _planned(parts: Sequence[RoutePlan | Mounted]) -> Plan:
+    """The whole that the parts of a plan make now."""
+    routes: list[RoutePlan] = []
+    for part in parts:
+        if isinstance(part, Mounted):
+            routes += [replace(entry, path=part.path + entry.path) for entry in part.inner.compile(strict=False)]
+        else:
+            routes.append(part)
+    return Plan(tuple(routes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +459,11 @@ class Served:
     entry: RoutePlan
     handler: Any
     metadata: dict[str, Any]
+
+    @property
+    def operation(self) -> tuple[str, str, RoutePlan]:
+        """How an OpenAPI document lists it: by the path as it was registered, which may be empty or have other slashes."""
+        return self.path, self.method.lower(), self.entry
 
     @property
     def address(self) -> tuple[str, ...]:
@@ -475,11 +517,6 @@ class Refusals:
         return sent(self._guard.challenge.answer(error))
 
 
-def sent(answer: Any) -> Sent:
-    """An answer of the error contract as a response of FasterAPI."""
-    return Sent(answer.status, list(answer.headers), answer.body)
-
-
 class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
     """FasterAPI's router, which also gates what is added after the start; it matches as it always did."""
 
@@ -497,7 +534,7 @@ class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
                 super().add_route(method, path, handler, metadata)
 
 
-async def _never(_request: Any, _tasks: Any, _caller: Any) -> Any:
+async def _never(_request: Any, _tasks: Any, _caller: Any, _stack: Any) -> Any:
     raise RuntimeError("A closed route was entered.")
 
 

@@ -170,7 +170,15 @@ def _check_ignored(node: Dependant, where: str) -> None:
     if isinstance(node.call, Need | Public | asgi.Guard):
         return
     run = {child.name: child.call for child in node.dependencies}
-    for parameter in read_signature(node.call, closures=False):
+    _check_signature(node.call, run, where)
+    if inspect.isclass(node.call) and callable(maker := getattr(node.call, "from_request", None)):
+        # FasterAPI hands it the request, and resolves nothing of what it declares.
+        _check_signature(maker, {}, where)
+
+
+def _check_signature(call: Any, run: dict[str | None, Any], where: str) -> None:
+    """Refuse a parameter that names a guard, unless it is among what is run for the callable."""
+    for parameter in read_signature(call, closures=False):
         calls = [
             _target_of(one, parameter.annotation)
             for one in (parameter.default, *metadata_in(parameter.annotation))
@@ -180,7 +188,7 @@ def _check_ignored(node: Dependant, where: str) -> None:
             calls.remove(run[parameter.name])
         if any(_leads_to_guard(one, set()) for one in calls):
             raise ConfigurationError(
-                f"{where}: the parameter {parameter.name!r} of {describe(node.call)} names a guard that is never run. Put "
+                f"{where}: the parameter {parameter.name!r} of {describe(call)} names a guard that is never run. Put "
                 "Security(...) around it, outside of any other type, or declare the requirement with "
                 "dependencies=[guard.requires(...)].",
                 id="BW123",

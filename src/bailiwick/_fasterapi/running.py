@@ -8,20 +8,21 @@ import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 from bailiwick._asgi.declared import Public
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import Dependant, Parameter, Program
-from bailiwick.graph.dependant import Behaviour, behaviour_of, describe
+from bailiwick.graph import OMIT, Dependant, Parameter, Program
+from bailiwick.graph.dependant import Behaviour, Call, behaviour_of, describe
 from bailiwick.graph.signature import read_signature
 from bailiwick.scopes import Principal
 
 from .declarations import Need, Security, SecurityScopes
-from .internals import BackgroundTasks, Request, Spec, WebSocket, awaited, fill, resolve_all, specs_of
+from .internals import BackgroundTasks, Request, Spec, WebSocket, awaited, fill, may_refuse, resolve_all, specs_of
 from .reading import READER, is_ours
 
-__all__ = ["Run", "SocketProgram", "Subtree", "run_of"]
+__all__ = ["NO_STACK", "Run", "SocketProgram", "Subtree", "run_of"]
 
 Supply = Callable[[Principal | None], Any]
 Filler = Callable[["Filling"], object]
@@ -32,12 +33,15 @@ class Run:
     """How a route runs.
 
     Attributes:
-        call: given request, background tasks and caller, it gives the handler's answer.
+        call: given request, background tasks, caller and a stack, it gives the handler's answer; the dependencies that
+            yield are entered on the stack.
         is_plain: it needs neither the request nor the background tasks.
+        yields: it needs the stack.
     """
 
-    call: Callable[[Any, Any, Principal | None], Awaitable[Any]]
+    call: Callable[[Any, Any, Principal | None, AsyncExitStack], Awaitable[Any]]
     is_plain: bool = False
+    yields: bool = False
 
 
 # For programs in which nothing yields: never entered, and so never to be left.
@@ -75,6 +79,44 @@ class FromBody:
         return values[self._name]
 
 
+class FromHead:
+    """A parameter for which FasterAPI may refuse the request, as a step of its own: nothing that stands after it runs before."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+
+    def __call__(self, request: Request) -> Any:
+        """FasterAPI's value, or its validation error.
+
+        Raises:
+            TypeError: nothing fills it, so that nothing can be called with it.
+        """
+        value = fill(self._spec, request, None)
+        if value is OMIT:
+            raise TypeError(f"missing a required argument: {self._spec.name!r}")
+        return value
+
+
+class FromRequest:
+    """A class that is made by its `from_request`, to which FasterAPI hands the request by position, and nothing else.
+
+    Equal for the same class: a request makes it once.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FromRequest) and self._kind is other._kind
+
+    def __hash__(self) -> int:
+        return id(self._kind)
+
+    async def __call__(self, request: Request) -> Any:
+        """What the class makes of the request."""
+        return await self._kind.from_request(request)
+
+
 class Converter:
     """Makes of a tree as it was read the tree that runs: without what the gate settles, parameters filled by FasterAPI."""
 
@@ -87,12 +129,9 @@ class Converter:
     def convert(self, node: Dependant, *, is_target: bool = False) -> Dependant:
         """One node and all below it."""
         if not is_target and inspect.isclass(node.call) and hasattr(node.call, "from_request"):
-            node = READER.read(
-                node.call.from_request,
-                name=node.name,
-                own_oauth_scopes=node.own_oauth_scopes,
-                parent_oauth_scopes=node.parent_oauth_scopes,
-                use_cache=node.use_cache,
+            made = FromRequest(node.call)
+            return dataclasses.replace(
+                node, call=made, dependencies=(), parameters=(self._whole_request(made),), scopes_parameters=()
             )
         written = {one.name: one for one in read_signature(node.call, closures=False)}
         specs = {spec.name: spec for spec in specs_of(node.parameters)}
@@ -101,7 +140,7 @@ class Converter:
         dependencies: list[Dependant] = []
         parameters: list[Parameter] = []
         pruned = False
-        socket_name = _socket_parameter(node) if self.is_socket and is_target else None
+        taker = _socket_parameter(node) if self.is_socket and is_target else None
         for name, parameter in written.items():
             if name in children:
                 child = children[name]
@@ -116,10 +155,13 @@ class Converter:
                 parameters.append(taken)
             elif name in own:
                 spec = specs[name]
-                if name == socket_name or (self.is_socket and own[name].annotation is WebSocket):
+                if (taker is not None and name == taker.name) or (self.is_socket and own[name].annotation is WebSocket):
                     self.fillers[own[name]] = _socket
                 elif awaited(spec):
                     dependencies.append(self._from_body(node, spec))
+                    continue
+                elif may_refuse(spec) and not own[name].positional_only:  # a step's value is passed by name
+                    dependencies.append(self._step(node, name, FromHead(spec)))
                     continue
                 else:
                     self.fillers[own[name]] = _filled(spec)
@@ -139,16 +181,22 @@ class Converter:
                 f"{self.where}: {describe(node.call)} reads {spec.name!r} from a body, and a WebSocket has none.",
                 id="BW122",
             )
-        call = FromBody(spec)
-        request = Parameter("request", Request, inspect.Parameter.empty, (), False, call)
-        self.fillers[request] = _request
+        return self._step(node, spec.name, FromBody(spec))
+
+    def _step(self, node: Dependant, name: str, call: Call) -> Dependant:
+        """A parameter of a node as a dependency of it: filled in its place among the others."""
         return Dependant(
             call=call,
-            name=spec.name,
+            name=name,
             parent_oauth_scopes=node.oauth_scopes,
             use_cache=False,
-            parameters=(request,),
+            parameters=(self._whole_request(call),),
         )
+
+    def _whole_request(self, owner: Call) -> Parameter:
+        request = Parameter("request", Request, inspect.Parameter.empty, (), False, owner)
+        self.fillers[request] = _request
+        return request
 
 
 def _socket(filling: Filling) -> object:
@@ -167,10 +215,25 @@ def _supplied(supply: Supply) -> Filler:
     return lambda filling: supply(filling.caller)
 
 
-def _socket_parameter(target: Dependant) -> str | None:
-    """The parameter of a WebSocket handler that takes the connection: FasterAPI passes it first, whatever its name."""
-    annotated = [one.name for one in target.parameters if one.annotation is WebSocket]
-    return annotated[0] if annotated else next((one.name for one in target.parameters), None)
+def _socket_parameter(target: Dependant) -> inspect.Parameter | None:
+    """The parameter of a WebSocket handler that takes the connection: FasterAPI passes it first, whatever its name.
+
+    One that is annotated with the connection's type takes it wherever it stands; None where there is neither.
+    """
+    written = read_signature(target.call, closures=False)
+    annotated = {one.name for one in target.parameters if one.annotation is WebSocket}
+    dependencies = {child.name for child in target.dependencies}.union(target.scopes_parameters)
+    here = [one for one in written if one.name in annotated] or [
+        one for one in written if one.kind in _TAKES_POSITION and one.name not in dependencies
+    ]
+    return here[0] if here else None
+
+
+_TAKES_POSITION: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
 
 
 def _itself(caller: Principal | None) -> Principal | None:
@@ -222,7 +285,7 @@ def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Su
     if not specs and _is_coroutine(handler):
         if not supplies:
 
-            def bare(_request: Any, _tasks: Any, _caller: Principal | None) -> Any:
+            def bare(_request: Any, _tasks: Any, _caller: Principal | None, _stack: AsyncExitStack) -> Any:
                 return handler()
 
             return Run(bare, is_plain=True)
@@ -230,12 +293,12 @@ def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Su
             # The common case, without a loop and without a further coroutine.
             only = supplies[0][0]
 
-            def injecting(_request: Any, _tasks: Any, caller: Principal | None) -> Any:
+            def injecting(_request: Any, _tasks: Any, caller: Principal | None, _stack: AsyncExitStack) -> Any:
                 return handler(**{only: caller})
 
             return Run(injecting, is_plain=True)
 
-    async def run(request: Any, tasks: Any, caller: Principal | None) -> Any:
+    async def run(request: Any, tasks: Any, caller: Principal | None, _stack: AsyncExitStack) -> Any:
         values: dict[str, Any] = {}
         if specs:
             values = await resolve_all(specs, request, request.path_params, {}, tasks)
@@ -257,38 +320,13 @@ def _through_program(handler: Any, roots: list[Dependant], target: Dependant, gu
     trees = [converter.convert(root) for root in roots]
     end = converter.convert(target, is_target=True)
     program, fillers = Program(trees, end), converter.fillers
-    if not any(node.yields for tree in (*trees, *end.dependencies) for node in tree.walk()):
 
-        async def run(request: Any, tasks: Any, caller: Principal | None) -> Any:
-            filling = Filling(fillers, request, tasks, caller)
-            solved = await program.run(filling, request_stack=NO_STACK)
-            return await _answer(handler, solved.arguments)
-
-        return Run(run)
-
-    async def run_and_leave(request: Any, tasks: Any, caller: Principal | None) -> Any:
+    async def run(request: Any, tasks: Any, caller: Principal | None, stack: AsyncExitStack) -> Any:
         filling = Filling(fillers, request, tasks, caller)
-        async with AsyncExitStack() as stack:
-            solved = await program.run(filling, request_stack=stack)
-            answer = await _answer(handler, solved.arguments)
-            # A response may stream from what a dependency opened: that is left when it was sent.
-            return LeftAfterwards(answer, stack.pop_all()) if hasattr(answer, "to_asgi") else answer
-        raise RuntimeError("A dependency with yield swallowed an exception and did not raise another.")
+        solved = await program.run(filling, request_stack=stack)
+        return await _answer(handler, solved.arguments)
 
-    return Run(run_and_leave)
-
-
-class LeftAfterwards:
-    """A response after which the dependencies that yielded are left."""
-
-    def __init__(self, answer: Any, stack: AsyncExitStack) -> None:
-        self._answer = answer
-        self._stack = stack
-
-    async def to_asgi(self, send: Any) -> None:
-        """Send it, then leave them."""
-        async with self._stack:
-            await self._answer.to_asgi(send)
+    return Run(run, yields=any(node.yields for tree in (*trees, *end.dependencies) for node in tree.walk()))
 
 
 class SocketProgram:
@@ -301,23 +339,46 @@ class SocketProgram:
         where: the route's name for messages.
 
     Raises:
-        ConfigurationError: something in the tree reads a body.
+        ConfigurationError: something in the tree reads a body, or the handler takes no connection.
     """
 
     def __init__(self, handler: Any, target: Dependant, guard: Any, where: str) -> None:
+        taker = _socket_parameter(target)
+        if taker is None:
+            raise ConfigurationError(
+                f"{where}: {describe(handler)} has no parameter that takes the connection; FasterAPI passes it as the "
+                "first one, by position.",
+                id="BW122",
+            )
+        # Into *args: then what stands before it is passed by position as well.
+        self._is_spread = taker.kind is inspect.Parameter.VAR_POSITIONAL
+        by_position = _TAKES_POSITION[:2] if self._is_spread else _TAKES_POSITION[:1]
+        self._by_position = [
+            (one.name, one.default) for one in read_signature(handler, closures=False) if one.kind in by_position
+        ]
         converter = Converter(guard, is_socket=True, where=where)
         self._handler = handler
         self._program = Program([], converter.convert(target, is_target=True))
         self._fillers = converter.fillers
 
     async def run(self, socket: Any, request: Any, caller: Principal | None) -> None:
-        """Run the dependencies, then the handler, then what was put off."""
+        """Run the dependencies, then the handler, then what was put off; then leave the dependencies that yielded."""
         tasks = BackgroundTasks()
         async with AsyncExitStack() as stack:
             filling = Filling(self._fillers, request, tasks, caller, socket)
             solved = await self._program.run(filling, request_stack=stack)
-            await _answer(self._handler, solved.arguments)
-        await tasks.run()
+            given = self._given(solved.arguments)
+            if self._is_spread:
+                given.append(socket)
+            await _answer(partial(self._handler, *given), solved.arguments)
+            await tasks.run()
+
+    def _given(self, arguments: dict[str, Any]) -> list[Any]:
+        """Take out of the arguments what the handler takes by position."""
+        given = [arguments.pop(name, default) for name, default in self._by_position]
+        if any(one is inspect.Parameter.empty for one in given):
+            raise TypeError(f"{describe(self._handler)} misses an argument that nothing fills.")
+        return given
 
 
 class Subtree:

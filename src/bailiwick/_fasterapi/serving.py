@@ -1,10 +1,14 @@
 """What FasterAPI calls in place of a handler: decide from the headers, then run, or answer the refusal."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 
 from bailiwick import asgi
 from bailiwick._asgi.gate import POLICY_VIOLATION, Gate
@@ -24,14 +28,16 @@ from .internals import (
     apply_model,
     send_answer,
 )
-from .running import Run, SocketProgram
+from .running import NO_STACK, Run, SocketProgram
 
-__all__ = ["STRAIGHT", "Refusal", "Sent", "guarded", "guarded_socket", "ungated"]
+__all__ = ["STRAIGHT", "Refusal", "Sent", "guarded", "guarded_socket", "sent", "ungated"]
 
 log = logging.getLogger("bailiwick.guard")
 
 Refuse = Callable[[BailiwickError], Any]
-Answering = Callable[[Any, Any, Any], Awaitable[Any]]  # of the connection, the request and the background tasks
+# Of the connection, the request, the background tasks, and the stack on which dependencies that yield are entered.
+Answering = Callable[[Any, Any, Any, AsyncExitStack], Awaitable[Any]]
+Deliver = Callable[[Any, Any], Awaitable[None]]  # to ASGI send, what a handler gave
 
 # On a handler: its straight path. On a connection: what that path raised, for FasterAPI to answer.
 STRAIGHT: Final = "__bailiwick_straight__"
@@ -72,27 +78,84 @@ class Sent:
         await send({"type": "http.response.body", "body": self.body})
 
 
+def sent(answer: Answer) -> Sent:
+    """An answer of the error contract as a response of FasterAPI."""
+    return Sent(answer.status, list(answer.headers), answer.body)
+
+
 class UntilExpiry:
     """A response that ends when the caller's token does; one that has not begun by then is a refusal."""
 
-    def __init__(self, answer: Any, deadline: float, refuse: Refuse) -> None:
+    def __init__(self, answer: Any, deadline: float, guard: Any) -> None:
         self._answer = answer
         self._deadline = deadline
-        self._refuse = refuse
+        self._guard = guard
 
     async def to_asgi(self, send: Any) -> None:
         """Send it, for as long as the token is good."""
         begun = False
+        window = anyio.CancelScope(deadline=self._deadline)
 
         async def watched(message: Any) -> None:
             nonlocal begun
+            if anyio.current_time() >= window.deadline:
+                # A response that never waits for anything has no other moment in which it could be ended.
+                window.cancel()
+                await anyio.lowlevel.checkpoint()
+                raise _Over  # where the response shields itself
             begun = True
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                window.deadline = math.inf  # all was sent in time; what the response does now is its own affair
 
-        with anyio.CancelScope(deadline=self._deadline) as window:
-            await self._answer.to_asgi(watched)
-        if window.cancelled_caught and not begun:
-            await self._refuse(_expired()).to_asgi(send)
+        try:
+            with window:
+                await self._answer.to_asgi(watched)
+        except _Over:
+            pass
+        if window.cancel_called and not begun:
+            # FasterAPI asks no exception handler any more: this is the answer whichever there are.
+            error = _expired()
+            log.info("refused: %s %s: %s", error.status, error.id, error.detail)
+            await sent(self._guard.challenge.answer(error)).to_asgi(send)
+
+
+class _Over(Exception):
+    """The token has expired; nothing more is sent."""
+
+
+class LeftAfterwards:
+    """An answer after which its background tasks are run, and only then the dependencies left that yielded.
+
+    A stream reads from what they opened, and a task works with it.
+    """
+
+    def __init__(self, answer: Any, tasks: Any, stack: AsyncExitStack, deliver: Deliver) -> None:
+        self._answer = answer
+        self._tasks = tasks
+        self._stack = stack
+        self._deliver = deliver
+
+    async def to_asgi(self, send: Any) -> None:
+        """Send it, run the tasks, leave the dependencies, which are told what went wrong."""
+        async with self._stack:
+            try:
+                await self._deliver(send, self._answer)
+                await self._tasks.run()
+            finally:
+                self._tasks._tasks.clear()  # noqa: SLF001 - FasterAPI would run them again
+
+
+def _leaving(answer: Answering, deliver: Deliver) -> Answering:
+    """The same answers, each with a stack of its own for the dependencies that yield."""
+
+    async def left(conn: Any, request: Any, tasks: Any, _stack: AsyncExitStack) -> Any:
+        async with AsyncExitStack() as stack:
+            value = await answer(conn, request, tasks, stack)
+            return LeftAfterwards(value, tasks, stack.pop_all(), deliver)
+        raise RuntimeError("A dependency with yield swallowed an exception and did not raise another.")
+
+    return left
 
 
 def _expired() -> InvalidToken:
@@ -116,7 +179,7 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
     headers_only = Gate(guard, route, _nothing_behind)._headers_only  # noqa: SLF001 - one gate for every door
     call = run.call
 
-    async def answer(conn: Any, request: Any, tasks: Any) -> Any:
+    async def answer(conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Any:
         caller = tell(conn, rule) if headers_only else None
         if caller is None:
             try:
@@ -125,17 +188,35 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
                 return refuse(error)
         elif not isinstance(caller, Principal):
             return refuse(caller)
-        if not closes:
-            return await call(request, tasks, caller)
-        if caller is None or caller.expires_at is None:
-            return await call(request, tasks, caller)
-        with anyio.move_on_after(max(caller.expires_at - guard.now(), 0)) as window:
-            value = await call(request, tasks, caller)
-        if window.cancelled_caught:
-            return refuse(_expired())
-        return UntilExpiry(value, window.deadline, refuse) if hasattr(value, "to_asgi") else value
+        if not closes or caller is None or caller.expires_at is None:
+            return await call(request, tasks, caller, stack)
+        left = caller.expires_at - guard.now()
+        return await _in_time(left, partial(call, request, tasks, caller, stack), guard)
 
-    return _handler(handler, answer, metadata, is_plain=run.is_plain)
+    return _handler(handler, answer, run, metadata)
+
+
+async def _in_time(left: float, call: Callable[[], Awaitable[Any]], guard: Any) -> Any:
+    """What a handler gives within so many seconds; what it gives then is sent for as long.
+
+    Raises:
+        InvalidToken: it is too late. Raised and not returned, so that dependencies undo what they have begun.
+        Exception: whatever the handler raises in time.
+    """
+    if left <= 0:  # the verifier allows for clocks that differ
+        raise _expired()
+    deadline = anyio.current_time() + left
+    try:
+        with anyio.CancelScope(deadline=deadline) as window:
+            value = await call()
+    except Exception as late:
+        if anyio.current_time() < deadline:
+            raise
+        raise _expired() from late
+    # A handler that waits for nothing is not cancelled, and may be late all the same.
+    if window.cancelled_caught or anyio.current_time() >= deadline:
+        raise _expired()
+    return UntilExpiry(value, deadline, guard) if hasattr(value, "to_asgi") else value
 
 
 async def _nothing_behind(_conn: Any, _receive: Any, _send: Any) -> None:
@@ -146,38 +227,53 @@ def ungated(handler: Any, run: Run, metadata: Mapping[str, Any]) -> Any:
     """A public handler, whose dependencies our solver runs."""
     call = run.call
 
-    async def answer(_conn: Any, request: Any, tasks: Any) -> Any:
-        return await call(request, tasks, None)
+    async def answer(_conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Any:
+        return await call(request, tasks, None, stack)
 
-    return _handler(handler, answer, metadata, is_plain=run.is_plain)
+    return _handler(handler, answer, run, metadata)
 
 
-def _handler(handler: Any, answer: Answering, metadata: Mapping[str, Any], *, is_plain: bool) -> Any:
+def _handler(handler: Any, answer: Answering, run: Run, metadata: Mapping[str, Any]) -> Any:
     """What the router keeps: a handler as FasterAPI calls it, and the straight path to the same answer."""
+    deliver = _delivering(metadata)
+    if run.yields:
+        answer = _leaving(answer, deliver)
 
     async def entry(request: Request, tasks: BackgroundTasks) -> Any:
         conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
         raised = conn.pop(RAISED, None)
         if raised is not None:
             raise raised
-        return await answer(conn, request, tasks)
+        return await answer(conn, request, tasks, NO_STACK)
 
     # Not functools.wraps: FasterAPI would read the parameters of what is wrapped.
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(entry, name, getattr(handler, name, None) or getattr(type(handler), name, None))
-    setattr(entry, STRAIGHT, _straight(answer, metadata, is_plain=is_plain))
+    setattr(entry, STRAIGHT, _straight(answer, deliver, is_plain=run.is_plain))
     return entry
 
 
-def _straight(answer: Answering, metadata: Mapping[str, Any], *, is_plain: bool) -> Any:
+def _delivering(metadata: Mapping[str, Any]) -> Deliver:
+    """How FasterAPI sends what the handler of a route gave: by the route's model and status."""
+    status = metadata.get("status_code", 200)
+    model = metadata.get("response_model")
+    include, exclude = metadata.get("response_model_include"), metadata.get("response_model_exclude")
+
+    def deliver(send: Any, value: Any) -> Awaitable[None]:
+        if model is not None and not hasattr(value, "to_asgi"):
+            value = apply_model(value, model, include, exclude)
+        awaited: Awaitable[None] = send_answer(send, status, value)
+        return awaited
+
+    return deliver
+
+
+def _straight(answer: Answering, deliver: Deliver, *, is_plain: bool) -> Any:
     """From a match to the answer without FasterAPI's solver, which would have nothing to do but to call us.
 
     What it makes of an answer is FasterAPI's own: model, status, encoding, background tasks. An exception is
     FasterAPI's to answer, too: the path then says from where to receive, and nothing has been sent.
     """
-    status = metadata.get("status_code", 200)
-    model = metadata.get("response_model")
-    include, exclude = metadata.get("response_model_include"), metadata.get("response_model_exclude")
 
     async def straight(conn: Any, path_params: Any, receive: Any, send: Any) -> Any:
         conn["path_params"] = path_params
@@ -185,13 +281,11 @@ def _straight(answer: Answering, metadata: Mapping[str, Any], *, is_plain: bool)
         if not is_plain:
             request, tasks = Request(conn, receive), BackgroundTasks()
         try:
-            value = await answer(conn, request, tasks)
+            value = await answer(conn, request, tasks, NO_STACK)
         except Exception as error:  # noqa: BLE001 - any exception; FasterAPI's own path raises it again
             conn[RAISED] = error
             return receive if request is None else _again(request, receive)
-        if model is not None and not hasattr(value, "to_asgi"):
-            value = apply_model(value, model, include, exclude)
-        await send_answer(send, status, value)
+        await deliver(send, value)
         if tasks is not None and tasks._tasks:  # noqa: SLF001
             await tasks.run()
         return None
@@ -248,7 +342,7 @@ async def _deny(answer: tuple[int, bytes, list[tuple[bytes, bytes]]], conn: Any,
     """Answer a WebSocket's handshake with an HTTP response, where the server can."""
     status, body, headers = answer
     await receive()  # websocket.connect
-    if "websocket.http.response" not in conn.get("extensions", {}):
+    if "websocket.http.response" not in (conn.get("extensions") or {}):
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": f"refused with {status}"})
         return
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})

@@ -16,7 +16,7 @@ from contextlib import contextmanager as _contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, MappingProxyType, TracebackType
+from types import AsyncGeneratorType, GeneratorType, MappingProxyType, TracebackType
 from typing import Any, Final
 
 from bailiwick.errors import ConfigurationError
@@ -85,6 +85,7 @@ class _Step:
         "call",
         "function_lifetime",
         "inputs",
+        "is_taken",
         "may_await",
         "nobody_takes_it",
         "parameters",
@@ -110,6 +111,7 @@ class _Step:
         self.positional = tuple((one.name, one.default) for one in runs.parameters if one.positional_only)
         self.function_lifetime = place.lifetime == "function"
         self.nobody_takes_it = place.name is None and not runs.yields
+        self.is_taken = place.name is not None  # here, or where the value is shared
 
     def fill(self, slots: list[Any], provide: Provide, errors: list[object]) -> dict[str, Any]:
         """The arguments; what `provide` cannot fill is missing and told in `errors`."""
@@ -190,7 +192,9 @@ class Program:
         inputs = self._inputs(runs, replaced)
         key = dependant.cache_key
         if dependant.use_cache and key in self._keys:
-            return self._keys[key]
+            shared = self._keys[key]
+            self._steps[shared].is_taken = self._steps[shared].is_taken or dependant.name is not None
+            return shared
         slot = len(self._steps)
         self._steps.append(_Step(runs, dependant, inputs))
         self._keys.setdefault(key, slot)
@@ -248,15 +252,14 @@ class Program:
             call = step.bind(arguments) if step.positional else step.call
             if step.await_only:
                 value = await call(**arguments)
-                if type(value) is CoroutineType:  # an async wrapper that forgot to await what it wraps
-                    value = await value
+                if type(value) not in _PLAIN and _is_to_be_awaited(value, is_taken=step.is_taken):
+                    value = await value  # an async wrapper that forgot to await what it wraps
             else:
                 if call_sync is None or not step.blocking:
                     value = call(**arguments)
                 else:
                     value = await call_sync(partial(call, **arguments))
-                if step.may_await and _is_awaitable(value):
-                    # A plain function may hand back a coroutine. Left alone, the guard in it never runs.
+                if step.may_await and type(value) not in _PLAIN and _is_to_be_awaited(value, is_taken=step.is_taken):
                     value = await value
                 if step.yields:
                     value = await _enter(value, function_stack if step.function_lifetime else request_stack, call_sync)
@@ -308,11 +311,19 @@ async def solve(
 _PLAIN: Final = frozenset({bool, bytes, dict, float, int, list, set, str, tuple, type(None)})
 
 
-def _is_awaitable(value: object) -> bool:
-    if type(value) in _PLAIN:
-        return False
+def _is_to_be_awaited(value: object, *, is_taken: bool) -> bool:
+    """Whether the value is yet to come: a coroutine that somebody made and did not await.
+
+    Left alone, the guard in it would never run. Other things can be awaited too (a task, a pool of connections), and
+    are the value where somebody takes it; where nobody does, one of them may be a guard's last step.
+    """
+    kind = type(value)
+    if hasattr(kind, "cr_await"):  # Python's coroutines, and those of compiled modules
+        return True
     # inspect.isawaitable asks an abstract base class, which costs more than all the rest of a step.
-    return hasattr(type(value), "__await__") or (isinstance(value, GeneratorType) and inspect.isawaitable(value))
+    if isinstance(value, GeneratorType):
+        return inspect.isawaitable(value)
+    return not is_taken and hasattr(kind, "__await__")
 
 
 @_contextmanager
