@@ -76,6 +76,7 @@ class Guard(DeclaringGuard, SecurityBase):
         internals.check_version()
         DeclaringGuard.__init__(self, catalog, verifier, **options)
         self.scheme_name = scheme_name
+        self._answered = f"bailiwick.answered.{id(self)}"  # whom the dependency named, and from which headers
         self.anonymous = Anonymous(self)
         # FastAPI reads it anew for each route that mentions the guard.
         self.__signature__ = inspect.signature(self.__call__)
@@ -122,9 +123,29 @@ class Guard(DeclaringGuard, SecurityBase):
             BailiwickError: the refusal; it is answered as RFC 6750 says.
         """
         answer_here(conn.scope, BailiwickError, self.handle_error)
-        caller = await self.authenticate(conn.scope)
+        caller = await self._named(conn.scope)
         self._insist(caller, security_scopes.scopes)
         return caller
+
+    async def _named(self, conn: Any) -> Principal:
+        """Whom `authenticate` names, asked once for each request: a derived guard may name another at each call."""
+        known = conn.get(self._answered)
+        if known is not None and known[0] is conn["headers"]:
+            found: Principal = known[1]
+            return found
+        caller = await self.authenticate(conn)
+        conn[self._answered] = (conn["headers"], caller)
+        return caller
+
+    def _has_named(self, conn: Any, caller: Any) -> bool:
+        """Whether it was this guard that named a caller on this connection, and not what stands in for it in a test.
+
+        Args:
+            conn: the ASGI connection scope.
+            caller: what a dependency was given.
+        """
+        known = conn.get(self._answered)
+        return known is not None and known[0] is conn["headers"] and known[1] is caller
 
     async def handle_error(self, _request: Request, error: Exception) -> Response:
         """The exception handler that answers Bailiwick's errors exactly.
@@ -160,8 +181,15 @@ class Guard(DeclaringGuard, SecurityBase):
             default: what a route needs that declares nothing.
 
         Raises:
-            ConfigurationError: the app is protected already, or an argument is not a declaration.
+            ConfigurationError: the app is protected already, an argument is not a declaration, or the guard's class
+                overrides `__call__`.
         """
+        if type(self).__call__ is not Guard.__call__:
+            raise ConfigurationError(
+                f"{type(self).__name__} overrides __call__, which never runs under protect(); "
+                "override authenticate() instead.",
+                id="BW123",
+            )
         if not isinstance(app, FastAPI):
             raise ConfigurationError(f"protect() takes a FastAPI application, not a {type(app).__name__}.")
         if protection_of(app) is not None:

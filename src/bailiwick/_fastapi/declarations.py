@@ -33,7 +33,7 @@ class Need(NeedBase):
 
     async def __call__(self, *, conn: HTTPConnection, caller: Any) -> Any:
         """Check the requirement of whoever the guard found; reached only where no gate decided before."""
-        if caller is None or self.guard.caller(conn.scope) is not caller:
+        if caller is None or not self.guard._has_named(conn.scope, caller):  # noqa: SLF001
             # Anonymous where that is fine, or a stand-in from app.dependency_overrides.
             if self.owner is not None and isinstance(caller, Principal):
                 return Ownership(caller.under(self.guard.catalog), self.owner)

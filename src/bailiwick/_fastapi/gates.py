@@ -63,6 +63,9 @@ def pruned_app(guard: Any, place: Place, full: Any) -> Any:
     """
     if place.is_websocket or place.dependant is None:
         return full
+    # A derived guard may name another caller than the one that was verified: only its own answer is handed out.
+    if not guard._decides_alone:  # noqa: SLF001
+        return full
     pruned, chain = Pruning(guard).prune(place.dependant)
     if pruned is None:
         return full
