@@ -16,6 +16,7 @@ releases, or has no public name; `make test-matrix` runs the door's tests on rel
 import contextvars
 import copy
 import dataclasses
+import inspect
 import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -40,11 +41,13 @@ __all__ = [
     "cache_key_of",
     "check_version",
     "fast_app",
+    "is_documentation",
     "is_plain_dependency",
     "kind_of",
     "overrides_of",
     "places",
     "runs_in_a_thread",
+    "serve_first",
     "set_app",
     "watch_changes",
     "with_children",
@@ -272,6 +275,19 @@ class _Marked:
                 changed()
 
 
+def serve_first(router: Any, route: BaseRoute) -> None:
+    """Add a route before all others.
+
+    Args:
+        router: `app.router`.
+        route: the route.
+    """
+    router.routes.insert(0, route)
+    mark = getattr(router, "_mark_routes_changed", None)  # the list does not tell those who include the router
+    if mark is not None:
+        mark()
+
+
 def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
     """Put a gate where the router hands a matched connection over.
 
@@ -416,14 +432,22 @@ _REQUEST_RESPONSE: Final = getattr(routing.request_response(_no_response), "__co
 _LIMITS: Final = _limits()
 
 
+_DOCUMENTATION: Final = frozenset(
+    code for code in inspect.unwrap(fastapi.FastAPI.setup).__code__.co_consts if isinstance(code, CodeType)
+)
+
+
 def overrides_of(place: Place) -> Any:
     """What has the mapping `dependency_overrides` for this route; a test may fill it later, or put another there."""
     return place.provider if hasattr(place.provider, "dependency_overrides") else NoOverrides
 
 
-def is_plain_route(place: Place) -> bool:
-    """Whether it is a route of Starlette's kind, without a dependency tree."""
-    return isinstance(place.original, Route | WebSocketRoute) and place.dependant is None
+def is_documentation(place: Place) -> bool:
+    """Whether it is one of the pages, or the document, that FastAPI made itself: not whatever else stands at their paths."""
+    route = place.original
+    if not isinstance(route, Route) or place.dependant is not None or not {"GET", "HEAD"}.issuperset(place.methods):
+        return False
+    return getattr(route.endpoint, "__code__", None) in _DOCUMENTATION
 
 
 # What of a dependency a chain can supply; a node with anything else, known or new, is the solver's.

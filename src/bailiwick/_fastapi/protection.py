@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Router
+from starlette.routing import Route, Router
 
 from bailiwick._asgi.declared import Public
 from bailiwick._asgi.gate import Gate
@@ -77,6 +77,7 @@ class Protection:
         self._lock = threading.RLock()
         self._entrances: list[Entrance] = []
         self._shares = False
+        self._metadata: Route | None = None
 
     def install(self) -> None:
         """Hook the start, the entrance and the OpenAPI document of the application."""
@@ -94,7 +95,9 @@ class Protection:
             async def metadata(_request: Request) -> JSONResponse:
                 return JSONResponse(self.guard.resource_document(self.compile()))
 
-            router.add_route(resource.metadata_path, metadata, include_in_schema=False)
+            # Before all others: a catch-all or a mount at "/" would take what clients look for (RFC 9728 section 3).
+            self._metadata = Route(resource.metadata_path, metadata, include_in_schema=False)
+            internals.serve_first(router, self._metadata)
 
         self._describe(app)
 
@@ -249,10 +252,9 @@ class Protection:
                 Declared(),
             )
         declared = self._read(place, path)
-        resource = self.guard.resource
-        if is_empty(declared) and resource is not None and path == resource.metadata_path:
+        if is_empty(declared) and place.original is self._metadata:
             settle(declared, Public("protected resource metadata (RFC 9728)"))
-        if is_empty(declared) and internals.is_plain_route(place) and place.path in own_paths:
+        if is_empty(declared) and place.path in own_paths and internals.is_documentation(place):
             settle(declared, self.docs)
         if is_empty(declared):
             settle(declared, self._settled(path, self.default))
