@@ -10,7 +10,7 @@ from bailiwick._starlette.routers import UNDER, Placed
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, RoutePlan, StepUp, combine
 
-from .internals import Place, fast_app, overrides_of
+from .internals import Place, fast_app, has_own_handler, overrides_of
 from .pruning import Pruning
 from .reading import Declared
 
@@ -66,7 +66,7 @@ def pruned_app(guard: Any, place: Place, full: Any) -> Any:
     # A derived guard may name another caller than the one that was verified: only its own answer is handed out.
     if not guard._decides_alone:  # noqa: SLF001
         return full
-    pruned, chain = Pruning(guard).prune(place.dependant)
+    pruned, chain = Pruning(guard).prune(place.dependant, chained=has_own_handler(place))
     if pruned is None:
         return full
     return fast_app(place, full, pruned, chain.before if chain is not None else None) or full

@@ -41,6 +41,7 @@ __all__ = [
     "cache_key_of",
     "check_version",
     "fast_app",
+    "has_own_handler",
     "is_documentation",
     "is_plain_dependency",
     "kind_of",
@@ -378,24 +379,50 @@ def fast_app(
     original = place.original
     if not isinstance(original, routing.APIRoute) or type(original).handle is not routing.APIRoute.handle:
         return None
-    clone = copy.copy(place.route)
-    clone.dependant = dependant
-    if place.route is original:
-        handler = clone.get_route_handler()
-    else:
-        if _context_var is None:
-            return None
-        token = _context_var.set(clone)
-        try:
-            handler = original.get_route_handler()
-        finally:
-            _context_var.reset(token)
-    if getattr(place.route, "app", None) is not None and not _is_built_over(full, handler):
+    handler = _handler(place, dependant)
+    if handler is None or (getattr(place.route, "app", None) is not None and not _is_built_over(full, handler)):
         return None
     app: ASGIApp = routing.request_response(handler if before is None else before(handler))
     if _with_body_limit is not None:
         app = _with_body_limit(app, getattr(place.route, "max_body_size", None))
     return app
+
+
+def _handler(place: Place, dependant: Dependant) -> Any:
+    """What FastAPI builds over a dependency tree for a route; None if this FastAPI cannot be asked for it."""
+    original: Any = place.original
+    clone = copy.copy(place.route)
+    clone.dependant = dependant
+    if place.route is original:
+        return clone.get_route_handler()
+    if _context_var is None:
+        return None
+    token = _context_var.set(clone)
+    try:
+        return original.get_route_handler()
+    finally:
+        _context_var.reset(token)
+
+
+def has_own_handler(place: Place) -> bool:
+    """Whether a route's handler is FastAPI's, and nothing around it: route classes may map exceptions there, or make
+    another request for what runs inside ("Custom Request and APIRoute class"), and libraries put theirs around it.
+
+    Args:
+        place: the route.
+    """
+    original = place.original
+    if (
+        place.dependant is None
+        or getattr(type(original), "get_route_handler", None) is not routing.APIRoute.get_route_handler
+        or "get_route_handler" in vars(original)
+    ):
+        return False
+    handler = _handler(place, place.dependant)
+    return (
+        getattr(handler, "__globals__", None) is vars(routing)
+        and handler.__code__.co_qualname == "get_request_handler.<locals>.app"
+    )
 
 
 def _is_built_over(app: Any, handler: Any) -> bool:

@@ -36,11 +36,15 @@ class Pruning:
         self._key: str = guard._key  # noqa: SLF001 - where its gates leave the caller
         self._wrappers: dict[Any, Any] = {}
 
-    def prune(self, root: Dependant) -> tuple[Dependant | None, Chain | None]:
+    def prune(self, root: Dependant, *, chained: bool = True) -> tuple[Dependant | None, Chain | None]:
         """The tree without the guard, or None if the guard is not in it; and the chain that takes the place of
         everything in the tree, where all of it is that plain.
+
+        Args:
+            root: FastAPI's tree of the route.
+            chained: whether anything may run before the route's handler is called.
         """
-        chain = read_chain(root, self._supply, self._key)
+        chain = read_chain(root, self._supply, self._key) if chained else None
         pruned = self._prune(root, is_root=True)
         if pruned is root:
             return None, None
@@ -70,10 +74,12 @@ class Pruning:
         if not is_root and node.security_scopes_param_name is None:
             # The guard below made this node "use scopes", which is part of its cache key.
             changes["security_scopes_param_name"] = SCOPES
+        take = _supplied(tuple(supplied.items()), self._key)
+        if is_root:  # alone of its kind; and FastAPI takes handlers that cannot be hashed, unlike dependencies
+            return _connected(node, kept, _filling(node, take, drop=False, is_root=True), changes)
         key = (node.call, tuple(supplied), node.http_connection_param_name, *changes)
         if key not in self._wrappers:
-            take = _supplied(tuple(supplied.items()), self._key)
-            self._wrappers[key] = _filling(node, take, drop=bool(changes), is_root=is_root)
+            self._wrappers[key] = _filling(node, take, drop=bool(changes), is_root=False)
         return _connected(node, kept, self._wrappers[key], changes)
 
     def _filled(self, root: Dependant, kept: list[Dependant], take: "Take") -> Dependant:
@@ -146,7 +152,8 @@ def _filling(node: Dependant, take: Take, *, drop: bool, is_root: bool) -> Any:
     else:
         made = _function(call, fill)
     plain = _innermost(call)
-    functools.update_wrapper(made, plain)
+    # Not what is in its __dict__: of a class that would be its methods, of which FastAPI asks `__call__` what kind it is.
+    functools.update_wrapper(made, plain, updated=())
     # FastAPI looks through __wrapped__ to tell coroutines and generators apart; ours is of the same
     # kind, and must itself be what is called.
     del made.__wrapped__
@@ -202,23 +209,20 @@ def _async_generator(call: Any, fill: Fill) -> Any:
     async def wrapped(**values: Any) -> Any:
         fill(values)
         generator = call(**values)
-        value = await anext(generator)
         try:
-            yield value
-        except GeneratorExit:
-            await generator.aclose()
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the generator
-            try:
-                await generator.athrow(error)
-            except StopAsyncIteration:
-                return
-        else:
-            try:
-                await anext(generator)
-            except StopAsyncIteration:
-                return
-        await generator.aclose()
-        raise RuntimeError("A dependency with yield yielded more than once.")
+            value = await anext(generator)
+            # Once, if it is written as it should be; FastAPI says what is wrong with one that yields never or again.
+            while True:
+                try:
+                    yield value
+                except GeneratorExit:
+                    await generator.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the generator
+                    value = await generator.athrow(error)
+                else:
+                    value = await anext(generator)
+        except StopAsyncIteration:
+            return
 
     return wrapped
