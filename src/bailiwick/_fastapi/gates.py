@@ -1,23 +1,27 @@
 """What stands at each route of a protected application, in the place of what the framework built."""
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING, Any
 
 from bailiwick._asgi.gate import Gate, standing_at
 from bailiwick._starlette.routers import UNDER, Placed
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import Access, RoutePlan, StepUp, combine
+from bailiwick.graph import Access, RoutePlan, combine
 
 from .internals import Place, fast_app, has_own_handler, overrides_of
 from .pruning import Pruning
-from .reading import Declared
+from .reading import Declared, Part
 
 if TYPE_CHECKING:
     from .protection import Protection
 
 __all__ = ["Open", "RouteGate", "Several", "Standing"]
+
+Kept = tuple[int, ...]  # which of a route's declarations nothing stands in for
 
 
 class Standing(Placed):
@@ -141,7 +145,7 @@ class RouteGate(Gate, Standing):
         self.declared = declared
         self.overridden = overrides_of(place)
         self._place = place
-        self._by_override: dict[frozenset[int], Gate] = {}
+        self._by_override: dict[tuple[Kept, Kept], Any] = {}
 
     def _first(self, conn: Any, receive: Any, send: Any) -> Any:
         self.app = app = pruned_app(self.guard, self._place, self.full)
@@ -155,36 +159,39 @@ class RouteGate(Gate, Standing):
 
     def _with(self, overrides: Mapping[Any, Any]) -> Any:
         """The gate for what is not overridden, in front of the full route."""
-        parts = self.declared.parts
         guard: Any = self.guard
-        if self.route.access is Access.OPTIONAL and (
-            guard in overrides
-            or guard.anonymous in overrides
-            or any(call in overrides for calls, _ in self.declared.optional for call in calls)
-        ):
-            return self.full
-        replaced = frozenset(
-            index
-            for index, (calls, _) in enumerate(parts)
-            if guard in overrides or any(map(overrides.__contains__, calls))
-        )
-        gate = self._by_override.get(replaced)
+
+        def kept(parts: Sequence[Part], *own: Any) -> Kept:
+            if any(map(overrides.__contains__, own)):
+                return ()
+            return tuple(at for at, (calls, _) in enumerate(parts) if not any(map(overrides.__contains__, calls)))
+
+        left = kept(self.declared.parts, guard), kept(self.declared.optional, guard, guard.anonymous)
+        gate = self._by_override.get(left)
         if gate is None:
-            gate = self._by_override[replaced] = Gate(guard, self._without(replaced), self.full)
+            gate = self._by_override[left] = Gate(guard, self._with_only(*left), self.full)
         return gate
 
-    def _without(self, replaced: frozenset[int]) -> RoutePlan:
+    def _with_only(self, parts: Kept, optional: Kept) -> RoutePlan:
         """The route's plan, less what is overridden: what stands in for it runs in FastAPI's solver."""
-        route, guard = self.route, self.guard
-        if not replaced:
+        route, declared = self.route, self.declared
+        if len(parts) == len(declared.parts) and len(optional) == len(declared.optional):
             return route
-        left = [requirement for index, (_, requirement) in enumerate(self.declared.parts) if index not in replaced]
-        if not left:
-            return replace(route, access=Access.PUBLIC, requirement=None, rule=None, step_up=None)
-        requirement, rule = combine([one for one in left if one is not None], guard.catalog, where=route.label)
-        step_up: StepUp | None = None
-        for index, (calls, _) in enumerate(self.declared.parts):
-            other = getattr(calls[-1], "step_up", None) if index not in replaced else None
-            if other is not None:
-                step_up = other if step_up is None else step_up & other
-        return replace(route, requirement=requirement, rule=rule, step_up=step_up)
+        left = [declared.parts[at] for at in parts]
+        all_left = [*left, *(declared.optional[at] for at in optional)]
+        if not all_left:
+            return replace(
+                route, access=Access.PUBLIC, requirement=None, rule=None, step_up=None, close_on_expiry=False
+            )
+        requirement, rule = combine(
+            [one for _, one in all_left if one is not None], self.guard.catalog, where=route.label
+        )
+        demanded = [one for calls, _ in left if (one := getattr(calls[-1], "step_up", None)) is not None]
+        return replace(
+            route,
+            access=Access.GUARDED if left else Access.OPTIONAL,
+            requirement=requirement,
+            rule=rule,
+            step_up=reduce(and_, demanded) if demanded else None,
+            close_on_expiry=any(getattr(calls[-1], "close_on_expiry", False) for calls, _ in left),
+        )

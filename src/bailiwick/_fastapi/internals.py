@@ -26,8 +26,10 @@ from typing import Any, Final
 
 import fastapi
 from fastapi import routing
-from fastapi.dependencies import models
+from fastapi.dependencies import models, utils
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
 from bailiwick._asgi.gate import NoOverrides
@@ -43,6 +45,7 @@ __all__ = [
     "fast_app",
     "has_own_handler",
     "is_documentation",
+    "is_overridden",
     "is_plain_dependency",
     "kind_of",
     "overrides_of",
@@ -50,6 +53,7 @@ __all__ = [
     "runs_in_a_thread",
     "serve_first",
     "set_app",
+    "solve_here",
     "watch_changes",
     "with_children",
 ]
@@ -475,6 +479,43 @@ def is_documentation(place: Place) -> bool:
     if not isinstance(route, Route) or place.dependant is not None or not {"GET", "HEAD"}.issuperset(place.methods):
         return False
     return getattr(route.endpoint, "__code__", None) in _DOCUMENTATION
+
+
+def is_overridden(call: Any, conn: HTTPConnection) -> bool:
+    """Whether a test has put something in the place of a dependency, for the application that serves a connection.
+
+    Args:
+        call: the dependency.
+        conn: the connection.
+    """
+    return call in getattr(conn.scope.get("app"), "dependency_overrides", ())
+
+
+async def solve_here(call: Any, scopes: Sequence[str], conn: HTTPConnection) -> Any:
+    """Run what stands in for a dependency, as FastAPI would run it in this place.
+
+    Args:
+        call: the dependency that is overridden.
+        scopes: those of the place.
+        conn: the request or WebSocket, as dependencies are given it.
+
+    Raises:
+        RequestValidationError: what the dependency takes from the request is not there; of a WebSocket likewise.
+    """
+    path = "/".join(f"{{{name}}}" for name in conn.path_params)
+    # Only the call is looked at: FastAPI reads the signature of what stands in for it.
+    asked = Dependant(call=call, name="value", path=path, own_oauth_scopes=list(scopes))
+    solved = await utils.solve_dependencies(
+        request=conn,  # type: ignore[arg-type]
+        dependant=Dependant(path=path, dependencies=[asked]),
+        dependency_overrides_provider=conn.scope.get("app"),
+        async_exit_stack=conn.scope["fastapi_inner_astack"],
+        embed_body_fields=False,
+    )
+    if solved.errors:
+        is_request = isinstance(conn, Request)
+        raise (RequestValidationError if is_request else WebSocketRequestValidationError)(solved.errors)
+    return solved.values["value"]
 
 
 # What of a dependency a chain can supply; a node with anything else, known or new, is the solver's.

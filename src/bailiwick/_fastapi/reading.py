@@ -13,6 +13,7 @@ from .internals import Dependant
 
 __all__ = [
     "Declared",
+    "Part",
     "check_scopes_are_read",
     "documentation_paths",
     "is_empty",
@@ -21,13 +22,16 @@ __all__ = [
 ]
 
 
+# The calls from the route down to the guard, and what is required there.
+Part = tuple[tuple[Any, ...], Requirement | None]
+
+
 class Declared:
     """What one route's dependency tree declares for one guard."""
 
     def __init__(self) -> None:
-        # The calls from the route down to the guard, and what is required there.
-        self.parts: list[tuple[tuple[Any, ...], Requirement | None]] = []
-        self.optional: list[tuple[tuple[Any, ...], Requirement | None]] = []
+        self.parts: list[Part] = []
+        self.optional: list[Part] = []
         self.public: list[Public] = []
         # Nodes that are given scopes which nothing at or below them looks at.
         self.unread: list[Dependant] = []
