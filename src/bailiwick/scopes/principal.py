@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bailiwick.errors import InsufficientScope, InvalidScope
+from bailiwick.errors import ConfigurationError, InsufficientScope
 
 from .grammar import ScopeSet
 from .requirement import Allowed, Denied, Requirement, all_of, decide
@@ -134,8 +134,7 @@ class Principal:
             needed: scope names, or requirements. Wildcards, implications and the superuser count.
 
         Raises:
-            ConfigurationError: nothing was given.
-            InvalidScope: a name is not catalogued, which is a typing mistake and not a refusal.
+            ConfigurationError: nothing was given, or a name is not catalogued: a fault of the server, and not a refusal.
         """
         return bool(self._decide(all_of(*needed)))
 
@@ -147,8 +146,7 @@ class Principal:
 
         Raises:
             InsufficientScope: he does not.
-            ConfigurationError: nothing was given.
-            InvalidScope: a name is not catalogued.
+            ConfigurationError: nothing was given, or a name is not catalogued.
         """
         decision = self._decide(all_of(*needed))
         if isinstance(decision, Denied):
@@ -164,5 +162,8 @@ class Principal:
             raise RuntimeError
         for name in requirement.scopes:
             if name not in catalog:
-                raise InvalidScope(f"The scope {name!r} is not in the catalog.{catalog.nearest(name)}", id="BW102")
+                # Who called did nothing wrong, and is told nothing of the catalog: 500, and the nearest name in the log.
+                raise ConfigurationError(
+                    f"The scope {name!r} is not in the catalog.{catalog.nearest(name)}", id="BW102"
+                )
         return decide(requirement, held, catalog)
