@@ -29,6 +29,7 @@ from bailiwick._starlette.routers import (
 )
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, combine
+from bailiwick.graph.plan import place as written_at
 from bailiwick.graph.signature import source_of
 
 from . import internals
@@ -71,6 +72,7 @@ class Protection:
         self.default = default
         self._plan: Plan | None = None
         self._operations: dict[Any, dict[tuple[str, str], RoutePlan]] = {}
+        self._wrong: list[ConfigurationError] = []
         self._unused: set[str] = set()
         self._signatures = Signatures()
         self._changes = Changes(self.compile)
@@ -146,7 +148,8 @@ class Protection:
         """
         if self._plan is None:
             with self._lock:
-                Plan(tuple(route for _, route, _ in self._read_all(self._changes.begin()))).check()
+                found = self._read_all(self._changes.begin())
+                Plan(tuple(route for _, route, _ in found)).check(self._wrong)
 
     def compile(self) -> Plan:
         """Read every route, insist that each is settled, and put the gates in place.
@@ -163,8 +166,7 @@ class Protection:
             found = self._read_all(reading)
             plan = Plan(tuple(route for _, route, _ in found))
             if self._plan is None:
-                plan.check()
-                self._check_mounts()
+                plan.check([*self._wrong, *self._unused_mounts()])
             elif plan.undeclared:
                 # Added while the application runs: the others go on, and these stay closed (BW303).
                 log.error(
@@ -198,9 +200,9 @@ class Protection:
             write = write.plain
         app.openapi = Document(app, write, self)
 
-    def _check_mounts(self) -> None:
+    def _unused_mounts(self) -> Iterator[ConfigurationError]:
         if self._unused:
-            raise ConfigurationError(
+            yield ConfigurationError(
                 f"mounts= settles paths at which nothing is served: {', '.join(sorted(self._unused))}. "
                 "What was meant is open to whatever default= says."
             )
@@ -210,6 +212,7 @@ class Protection:
     def _read_all(self, reading: Reading) -> list[Found]:
         """Every route that can be reached."""
         self._operations = {}
+        self._wrong = []
         self._unused = set(self.mounts)
         return list(self._walk(self.app, "", reading))
 
@@ -223,13 +226,16 @@ class Protection:
         own_paths = documentation_paths(app)
         for place in internals.places(router, reading):
             path = prefix + place.path
-            if place.is_mount:
-                yield from self._walk_mount(place, path, reading)
-                continue
             try:
+                if place.is_mount:
+                    yield from self._walk_mount(place, path, reading)
+                    continue
                 found = self._find(place, path, own_paths)
             except ConfigurationError as wrong:
-                if self._plan is None:
+                if self._plan is None:  # the start fails, and says all that is wrong
+                    self._wrong.append(self._located(wrong, place, path))
+                    continue
+                if place.is_mount:
                     raise
                 log.error("a route was added that is declared wrongly; it is closed: %s", wrong.description)  # noqa: TRY400 - its traceback says nothing more
                 declared = Declared()
@@ -237,6 +243,16 @@ class Protection:
             for method in found[1].methods:
                 operations.setdefault((place.documented, method.lower()), found[1])  # the first one answers
             yield found
+
+    def _located(self, wrong: ConfigurationError, place: internals.Place, path: str) -> ConfigurationError:
+        """The same error, with the route that it is about, its file and its line."""
+        self._unused.discard(path.rstrip("/") or "/")  # it may have come too late to be noted
+        where = self._where(place, path)
+        text = wrong.description
+        if not text.startswith((f"{where}: ", f"{where} ")):
+            text = f"{where}: {text}"
+        at = source_of(place.endpoint)
+        return ConfigurationError(f"{text}  {written_at(name_of(place), at)}" if at else text, id=wrong.id)
 
     def _find(self, place: internals.Place, path: str, own_paths: set[str]) -> Found:
         kind = Kind.WEBSOCKET if place.is_websocket else Kind.MOUNT if place.is_fallback else Kind.HTTP
@@ -260,7 +276,7 @@ class Protection:
             settle(declared, self._settled(path, self.default))
         else:
             self._unused.discard(path.rstrip("/") or "/")
-        check_scopes_are_read(declared, f"{'|'.join(place.methods) or 'WS'} {path}")
+        check_scopes_are_read(declared, self._where(place, path))
         return place, self._entry(place, path, kind, declared), declared
 
     def _settled(self, path: str, otherwise: Need | Public | None) -> Need | Public | None:
@@ -297,14 +313,18 @@ class Protection:
     def _read(self, place: internals.Place, path: str) -> Declared:
         declared = Declared()
         if place.dependant is not None:
-            where = f"{'|'.join(place.methods) or 'WS'} {path}"
+            where = self._where(place, path)
             read_tree(self.guard, place.dependant, declared, where)
             check_signatures(place, where, self._signatures)
         return declared
 
+    def _where(self, place: internals.Place, path: str) -> str:
+        """A route's name for messages."""
+        other = "MOUNT" if place.is_mount or place.is_fallback else "WS"
+        return f"{'|'.join(place.methods) or other} {path}"
+
     def _entry(self, place: internals.Place, path: str, kind: Kind, declared: Declared) -> RoutePlan:
-        where = f"{'|'.join(place.methods) or kind.value} {path}"
-        name = getattr(place.original, "name", None) or getattr(place.endpoint, "__name__", "") or ""
+        where = self._where(place, path)
         required = [requirement for _, requirement in declared.parts if requirement is not None]
         access, reason = Access.UNDECLARED, ""
         if declared.parts:
@@ -325,7 +345,7 @@ class Protection:
             path or "/",
             place.methods if kind is Kind.HTTP else (),
             kind,
-            name,
+            name_of(place),
             source_of(place.endpoint),
             access,
             requirement,
@@ -359,6 +379,11 @@ class Protection:
             return several.enter
 
         internals.set_app(place, wrap)
+
+
+def name_of(place: internals.Place) -> str:
+    """How a route is named by whoever wrote it."""
+    return getattr(place.original, "name", None) or getattr(place.endpoint, "__name__", "") or ""
 
 
 # Which applications are protected, so that one mounted in another is not asked for twice.

@@ -52,13 +52,18 @@ def settle(declared: Declared, settled: Need | Public | None) -> None:
         _add_need(declared, settled, settled.requirement)
 
 
-def _add_need(declared: Declared, need: Need, requirement: Requirement | None, above: tuple[Any, ...] = ()) -> None:
+def _add_need(
+    declared: Declared, need: Need, requirement: Requirement | None, above: tuple[Any, ...] = (), where: str = ""
+) -> None:
     if need.optional:
         declared.optional.append(((*above, need), requirement))
     else:
         declared.parts.append(((*above, need), requirement))
     if need.step_up is not None:
-        declared.step_up = need.step_up if declared.step_up is None else declared.step_up & need.step_up
+        try:
+            declared.step_up = need.step_up if declared.step_up is None else declared.step_up & need.step_up
+        except ConfigurationError as bad:
+            raise ConfigurationError(f"{where}: {bad.description}", id=bad.id) from bad
     declared.close_on_expiry = declared.close_on_expiry or need.close_on_expiry
 
 
@@ -116,7 +121,7 @@ def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above
                 requirement = call.requirement or inherited
             else:
                 requirement = inherited & call.requirement
-            _add_need(declared, call, requirement, above)
+            _add_need(declared, call, requirement, above, where)
         elif call is guard:
             declared.parts.append(((*above, call), _scopes_of(child, where)))
         elif isinstance(call, Public):

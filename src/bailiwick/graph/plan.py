@@ -6,7 +6,7 @@ front of the routes decide from its entries, and a report prints the same entrie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import reduce
@@ -14,8 +14,9 @@ from operator import and_
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.scopes import Catalog, Requirement, Rule
+from bailiwick.scopes.grammar import shown
 
-__all__ = ["Access", "Kind", "Plan", "RoutePlan", "StepUp", "combine"]
+__all__ = ["Access", "Kind", "Plan", "RoutePlan", "StepUp", "combine", "place"]
 
 
 class Access(Enum):
@@ -137,23 +138,40 @@ class Plan:
             )
         )
 
-    def check(self) -> Plan:
-        """Insist that every route is settled.
+    def check(self, wrong: Sequence[ConfigurationError] = ()) -> Plan:
+        """Insist that every route is settled, and that nothing else was found wrong.
+
+        Args:
+            wrong: what is wrong with routes that are not in the plan for that reason, or with what should settle them.
 
         Raises:
             ConfigurationError: one error that lists them all, with file and line.
         """
-        if not self.undeclared:
+        texts, ids = [one.description for one in wrong], {one.id for one in wrong}
+        if len(wrong) > 1:
+            texts = [f"{len(wrong)} declarations are wrong:\n" + "\n".join(f"  {text}" for text in texts)]
+        if self.undeclared:
+            lines = "\n".join(f"  {route.label}  {place(route.name, route.source)}" for route in self.undeclared)
+            ids.add("BW120")
+            texts.append(
+                f"{len(self.undeclared)} reachable route(s) have neither a requirement nor a reason to be public:\n{lines}\n"
+                'Give each one guard.requires(...) or guard.public("reason"), or settle groups with the arguments '
+                "docs=, mounts= and default= of protect()."
+            )
+        if not texts:
             return self
-        lines = "\n".join(
-            f"  {route.label}  ({route.name}{', ' + route.source if route.source else ''})" for route in self.undeclared
-        )
-        raise ConfigurationError(
-            f"{len(self.undeclared)} reachable route(s) have neither a requirement nor a reason to be public:\n{lines}\n"
-            'Give each one guard.requires(...) or guard.public("reason"), or settle groups with the arguments '
-            "docs=, mounts= and default= of protect().",
-            id="BW120",
-        )
+        # One id always means one cause; several causes have the one that means any.
+        raise ConfigurationError("\n".join(texts), id=ids.pop() if len(ids) == 1 else "BW100")
+
+
+def place(name: str, source: str) -> str:
+    """Where an endpoint is written, for messages.
+
+    Args:
+        name: the endpoint's name.
+        source: "file:line", or "" where it cannot be known.
+    """
+    return f"({', '.join(one for one in (name, source) if one)})"
 
 
 def combine(requirements: list[Requirement], catalog: Catalog, *, where: str) -> tuple[Requirement | None, Rule | None]:
@@ -165,9 +183,13 @@ def combine(requirements: list[Requirement], catalog: Catalog, *, where: str) ->
         where: the route's name for messages.
 
     Raises:
-        ConfigurationError: a scope is not catalogued.
+        ConfigurationError: scopes are not catalogued; all of them are named.
     """
     if not requirements:
         return None, None
     requirement = reduce(and_, requirements)
+    unknown = [name for name in requirement.scopes if name not in catalog]
+    if len(unknown) > 1:
+        told = "; ".join(f"{shown(name)}.{catalog.nearest(name)}".rstrip(".") for name in unknown)
+        raise ConfigurationError(f"{where}: required scopes are not in the catalog: {told}.", id="BW102")
     return requirement, catalog.compile(requirement, where=where)
