@@ -36,7 +36,7 @@ from . import internals
 from .declarations import Need
 from .gates import Open, RouteGate, Several, Standing
 from .hidden import Signatures, check_signatures
-from .openapi import Document
+from .openapi import Document, Operations, needed_of_others
 from .reading import (
     Declared,
     check_scopes_are_read,
@@ -71,7 +71,7 @@ class Protection:
         self.mounts = {path.rstrip("/") or "/": settled for path, settled in mounts.items()}
         self.default = default
         self._plan: Plan | None = None
-        self._operations: dict[Any, dict[tuple[str, str], RoutePlan]] = {}
+        self._operations: dict[Any, Operations] = {}
         self._wrong: list[ConfigurationError] = []
         self._unused: set[str] = set()
         self._signatures = Signatures()
@@ -183,13 +183,13 @@ class Protection:
             self._changes.finish(reading)
             return plan
 
-    def operations_of(self, app: Any) -> Mapping[tuple[str, str], RoutePlan]:
+    def operations_of(self, app: Any) -> Operations | None:
         """What the operations of one application need: of the protected one, or of one that it mounts.
 
         Args:
             app: a FastAPI application.
         """
-        return self._operations.get(app, {})
+        return self._operations.get(app)
 
     def _describe(self, app: Any) -> None:
         """See to it that an application's OpenAPI document is true, also if it writes its own."""
@@ -220,34 +220,35 @@ class Protection:
         router = getattr(app, "router", app)
         reading.add(app)
         internals.watch_changes(router, reading)
-        operations: dict[tuple[str, str], RoutePlan] = {}
+        operations = Operations(self.guard, described=bool(getattr(app, "openapi_url", None)))
         if isinstance(app, FastAPI):
             self._operations[app] = operations
         own_paths = documentation_paths(app)
         for place in internals.places(router, reading):
             path = prefix + place.path
+            where = self._where(place, path)
             try:
                 if place.is_mount:
                     yield from self._walk_mount(place, path, reading)
                     continue
                 found = self._find(place, path, own_paths)
+                others = needed_of_others(place, found[2], where)
+                operations.check_names(place, found[2], where)
             except ConfigurationError as wrong:
                 if self._plan is None:  # the start fails, and says all that is wrong
-                    self._wrong.append(self._located(wrong, place, path))
+                    self._wrong.append(self._located(wrong, place, path, where))
                     continue
                 if place.is_mount:
                     raise
                 log.error("a route was added that is declared wrongly; it is closed: %s", wrong.description)  # noqa: TRY400 - its traceback says nothing more
                 declared = Declared()
-                found = place, self._entry(place, path, Kind.HTTP, declared), declared
-            for method in found[1].methods:
-                operations.setdefault((place.documented, method.lower()), found[1])  # the first one answers
+                found, others = (place, self._entry(place, path, Kind.HTTP, declared), declared), []
+            operations.add(place, found[1], others)
             yield found
 
-    def _located(self, wrong: ConfigurationError, place: internals.Place, path: str) -> ConfigurationError:
+    def _located(self, wrong: ConfigurationError, place: internals.Place, path: str, where: str) -> ConfigurationError:
         """The same error, with the route that it is about, its file and its line."""
         self._unused.discard(path.rstrip("/") or "/")  # it may have come too late to be noted
-        where = self._where(place, path)
         text = wrong.description
         if not text.startswith((f"{where}: ", f"{where} ")):
             text = f"{where}: {text}"

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from fastapi.security.base import SecurityBase
+
 from bailiwick import asgi
 from bailiwick._asgi.declared import Public
 from bailiwick.errors import ConfigurationError
@@ -33,6 +35,8 @@ class Declared:
         self.parts: list[Part] = []
         self.optional: list[Part] = []
         self.public: list[Public] = []
+        # The other guards and schemes that FastAPI finds in the tree.
+        self.others: list[Any] = []
         # Nodes that are given scopes which nothing at or below them looks at.
         self.unread: list[Dependant] = []
         self.step_up: StepUp | None = None
@@ -127,6 +131,9 @@ def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above
         elif isinstance(call, Public):
             declared.public.append(call)
         else:
+            other = call.guard if isinstance(call, Need | Anonymous) else call
+            if isinstance(other, SecurityBase) and other is not guard and other not in declared.others:
+                declared.others.append(other)
             if child.own_oauth_scopes and not _reads_scopes(child):
                 declared.unread.append(child)
             read_tree(guard, child, declared, where, (*above, call))
