@@ -12,7 +12,7 @@ from bailiwick._starlette.routers import UNDER, Placed
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, RoutePlan, combine
 
-from .internals import Place, fast_app, has_own_handler, overrides_of
+from .internals import Place, fast_app, has_own_handler, is_observed, overrides_of
 from .pruning import Pruning
 from .reading import Declared, Part
 
@@ -57,15 +57,16 @@ class Standing(Placed):
         raise NotImplementedError
 
 
-def pruned_app(guard: Any, place: Place, full: Any) -> Any:
+def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
     """A route over a tree from which everything is pruned that its gate has settled, as far as that can be done.
 
     Args:
         guard: whose gate it is.
         place: the route.
         full: the route as the framework built it.
+        conn: the first connection that is passed on.
     """
-    if place.is_websocket or place.dependant is None:
+    if place.is_websocket or place.dependant is None or is_observed(conn):
         return full
     # A derived guard may name another caller than the one that was verified: only its own answer is handed out.
     if not guard._decides_alone:  # noqa: SLF001
@@ -94,7 +95,7 @@ class Open(Standing):
         return (self.full if self._overridden.dependency_overrides else self._app)(conn, receive, send)
 
     def _first(self, conn: Any, receive: Any, send: Any) -> Any:
-        self._app = pruned_app(self._guard, self._place, self.full)
+        self._app = pruned_app(self._guard, self._place, self.full, conn)
         return self._app(conn, receive, send)
 
 
@@ -148,7 +149,7 @@ class RouteGate(Gate, Standing):
         self._by_override: dict[tuple[Kept, Kept], Any] = {}
 
     def _first(self, conn: Any, receive: Any, send: Any) -> Any:
-        self.app = app = pruned_app(self.guard, self._place, self.full)
+        self.app = app = pruned_app(self.guard, self._place, self.full, conn)
         return app(conn, receive, send)
 
     def _at_length(self, conn: Any, receive: Any, send: Any) -> Any:

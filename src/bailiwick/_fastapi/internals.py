@@ -45,6 +45,7 @@ __all__ = [
     "fast_app",
     "has_own_handler",
     "is_documentation",
+    "is_observed",
     "is_overridden",
     "is_plain_dependency",
     "kind_of",
@@ -479,6 +480,16 @@ def is_documentation(place: Place) -> bool:
     if not isinstance(route, Route) or place.dependant is not None or not {"GET", "HEAD"}.issuperset(place.methods):
         return False
     return getattr(route.endpoint, "__code__", None) in _DOCUMENTATION
+
+
+def is_observed(conn: Any) -> bool:
+    """Whether FastAPI's telemetry (0.165) is shown what a handler is called with, and how long its dependencies take: that
+    is to be what the route's author wrote. It names itself on the connections that it leaves out, too.
+
+    Args:
+        conn: the ASGI connection scope.
+    """
+    return "fastapi.telemetry" in conn
 
 
 def is_overridden(call: Any, conn: HTTPConnection) -> bool:
