@@ -866,6 +866,22 @@ def test_a_handler_registered_by_the_application_is_not_replaced(catalog, issuer
     assert TestClient(app).get("/x", headers=issuer.bearer("items")).text == "mine insufficient_scope"
 
 
+def test_what_the_gate_refuses_is_answered_by_the_contract_and_not_by_the_applications_handler(catalog, issuer):
+    app = FastAPI()
+
+    @app.exception_handler(BailiwickError)
+    async def mine(request, error):
+        return PlainTextResponse("mine", status_code=418)
+
+    guard = Guard(catalog, issuer)
+    guard.protect(app)
+    app.get("/x", dependencies=[guard.requires("items")])(lambda: "reached")
+    client = TestClient(app)
+
+    assert client.get("/x").json() == {"detail": "Authentication is required.", "id": "BW200"}
+    assert client.get("/x", headers=issuer.bearer("me")).json()["error"] == "insufficient_scope"
+
+
 # -- dependency_overrides -------------------------------------------------------------------------------
 
 

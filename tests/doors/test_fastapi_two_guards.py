@@ -90,6 +90,13 @@ def test_another_guard_on_a_public_route_is_described_too(app, guard, other):
     assert security(app) == [{"two": ["items"]}, {"two": ["me"]}]
 
 
+def test_public_belongs_to_no_guard_and_settles_a_route_whichever_made_it(app, guard, other):
+    app.add_api_route("/x", handler, dependencies=[other.public("liveness probe")])
+
+    assert TestClient(app).get("/x").json() == "reached"
+    assert [route.public for route in guard.plan(app) if route.path == "/x"] == ["liveness probe"]
+
+
 def test_each_guard_is_described_by_its_own_flows(app, guard, other):
     app.add_api_route("/x", handler, dependencies=[guard.requires("items"), other.requires("me")])
 
