@@ -21,7 +21,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any, Final
 
 import fastapi
@@ -424,10 +424,7 @@ def has_own_handler(place: Place) -> bool:
     ):
         return False
     handler = _handler(place, place.dependant)
-    return (
-        getattr(handler, "__globals__", None) is vars(routing)
-        and handler.__code__.co_qualname == "get_request_handler.<locals>.app"
-    )
+    return _is_of(routing, handler) and handler.__code__.co_qualname == "get_request_handler.<locals>.app"
 
 
 def _is_built_over(app: Any, handler: Any) -> bool:
@@ -483,13 +480,21 @@ def is_documentation(place: Place) -> bool:
 
 
 def is_observed(conn: Any) -> bool:
-    """Whether FastAPI's telemetry (0.165) is shown what a handler is called with, and how long its dependencies take: that
-    is to be what the route's author wrote. It names itself on the connections that it leaves out, too.
+    """Whether somebody is shown what a handler is called with and how its dependencies run, which is to be what the route's
+    author wrote: FastAPI's telemetry (0.165), which names itself also on connections that it leaves out; or a library
+    that has put its own in the place of FastAPI's functions for it, as logfire does.
 
     Args:
         conn: the ASGI connection scope.
     """
-    return "fastapi.telemetry" in conn
+    return "fastapi.telemetry" in conn or not (
+        _is_of(utils, getattr(routing, "solve_dependencies", None)) and _is_of(routing, routing.run_endpoint_function)
+    )
+
+
+def _is_of(module: ModuleType, function: Any) -> bool:
+    """Whether a function was written in a module: what stands in for it may say so, but sees other globals."""
+    return getattr(function, "__globals__", None) is vars(module)
 
 
 def is_overridden(call: Any, conn: HTTPConnection) -> bool:

@@ -231,9 +231,11 @@ class Protection:
                 if place.is_mount:
                     yield from self._walk_mount(place, path, reading)
                     continue
-                found = self._find(place, path, own_paths)
-                others = needed_of_others(place, found[2], where)
-                operations.check_names(place, found[2], where)
+                found = self._find(place, path, where, own_paths)
+                others = []
+                if found[2].others:
+                    others = needed_of_others(place, found[2], where)
+                    operations.check_names(place, found[2], where)
             except ConfigurationError as wrong:
                 if self._plan is None:  # the start fails, and says all that is wrong
                     self._wrong.append(self._located(wrong, place, path, where))
@@ -255,20 +257,20 @@ class Protection:
         at = source_of(place.endpoint)
         return ConfigurationError(f"{text}  {written_at(name_of(place), at)}" if at else text, id=wrong.id)
 
-    def _find(self, place: internals.Place, path: str, own_paths: set[str]) -> Found:
+    def _find(self, place: internals.Place, path: str, where: str, own_paths: set[str]) -> Found:
         kind = Kind.WEBSOCKET if place.is_websocket else Kind.MOUNT if place.is_fallback else Kind.HTTP
         by_hand = declared_by(place.served) if place.dependant is None else None
         standing = Standing.at(getattr(place.served, "app", None))
         if by_hand is not None and not (
             isinstance(standing, RouteGate) and standing.route is by_hand
         ):  # the Starlette door, or guard.wrap(app, ...), settled it and enforces it
-            where = self._entry(place, path, kind, Declared())
+            entry = self._entry(place, path, kind, Declared())
             return (
                 None,
-                replace(by_hand, path=where.path, methods=where.methods, kind=kind, name=where.name),
+                replace(by_hand, path=entry.path, methods=entry.methods, kind=kind, name=entry.name),
                 Declared(),
             )
-        declared = self._read(place, path)
+        declared = self._read(place, where)
         if is_empty(declared) and place.original is self._metadata:
             settle(declared, Public("protected resource metadata (RFC 9728)"))
         if is_empty(declared) and place.path in own_paths and internals.is_documentation(place):
@@ -277,7 +279,7 @@ class Protection:
             settle(declared, self._settled(path, self.default))
         else:
             self._unused.discard(path.rstrip("/") or "/")
-        check_scopes_are_read(declared, self._where(place, path))
+        check_scopes_are_read(declared, where)
         return place, self._entry(place, path, kind, declared), declared
 
     def _settled(self, path: str, otherwise: Need | Public | None) -> Need | Public | None:
@@ -311,10 +313,9 @@ class Protection:
         settle(declared, settled if settled is not None else self.default)
         yield place, self._entry(place, path, Kind.MOUNT, declared), declared
 
-    def _read(self, place: internals.Place, path: str) -> Declared:
+    def _read(self, place: internals.Place, where: str) -> Declared:
         declared = Declared()
         if place.dependant is not None:
-            where = self._where(place, path)
             read_tree(self.guard, place.dependant, declared, where)
             check_signatures(place, where, self._signatures)
         return declared
