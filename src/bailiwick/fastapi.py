@@ -30,7 +30,7 @@ from starlette.responses import Response
 
 from . import asgi
 from ._asgi.declared import Public
-from ._asgi.needs import DOCUMENTATION, DeclaringGuard
+from ._asgi.needs import DOCUMENTATION, DeclaringGuard, endpoints_of
 from ._fastapi import internals
 from ._fastapi.declarations import Anonymous, Need
 from ._fastapi.protection import Protection, protection_of
@@ -48,8 +48,9 @@ class Guard(DeclaringGuard, SecurityBase):
     Args:
         catalog: the scopes that exist.
         verifier: proves who calls; `await verifier.verify(token)` returns a `Principal`.
-        token_url: the authority's token endpoint, for OpenAPI and Swagger UI.
-        authorization_url: the authority's authorization endpoint; documents code + PKCE.
+        token_url: the authority's token endpoint, for OpenAPI and Swagger UI. By default what the verifier says of itself, as
+            that of an authority in this process does; else "token".
+        authorization_url: the authority's authorization endpoint; documents code + PKCE. By default likewise; else none.
         password_flow: document the password flow, which Swagger UI can log in with.
         client_credentials_flow: document the client credentials flow.
         scheme_name: the name of the security scheme in OpenAPI.
@@ -81,6 +82,7 @@ class Guard(DeclaringGuard, SecurityBase):
         # FastAPI reads it anew for each route that mentions the guard.
         self.__signature__ = inspect.signature(self.__call__)
         described = {name: scope.description for name, scope in catalog.scopes.items()}
+        token_url, authorization_url = endpoints_of(verifier, token_url, authorization_url)
         flows = OAuthFlowsModel()
         if authorization_url is not None:
             flows.authorizationCode = OAuthFlowAuthorizationCode(

@@ -27,7 +27,7 @@ from typing import Any
 from . import asgi
 from ._asgi.connection import Conn
 from ._asgi.declared import Public
-from ._asgi.needs import DOCUMENTATION, DeclaringGuard
+from ._asgi.needs import DOCUMENTATION, DeclaringGuard, endpoints_of
 from ._fasterapi.declarations import Need, Security, SecurityScopes
 from ._fasterapi.internals import Depends, Faster, Request, check_version
 from ._fasterapi.openapi import scheme_of
@@ -62,8 +62,9 @@ class Guard(DeclaringGuard):
     Args:
         catalog: the scopes that exist.
         verifier: proves who calls; `await verifier.verify(token)` returns a `Principal`.
-        token_url: the authority's token endpoint, for OpenAPI and Swagger UI.
-        authorization_url: the authority's authorization endpoint; documents the code flow.
+        token_url: the authority's token endpoint, for OpenAPI and Swagger UI. By default what the verifier says of itself, as
+            that of an authority in this process does; else "token".
+        authorization_url: the authority's authorization endpoint; documents the code flow. By default likewise; else none.
         password_flow: document the password flow, which Swagger UI can log in with.
         client_credentials_flow: document the client credentials flow.
         scheme_name: the name of the security scheme in OpenAPI.
@@ -93,6 +94,7 @@ class Guard(DeclaringGuard):
         check_version()
         super().__init__(catalog, verifier, **options)
         self.scheme_name = scheme_name
+        token_url, authorization_url = endpoints_of(verifier, token_url, authorization_url)
         self.scheme = scheme_of(
             catalog,
             token_url=token_url,

@@ -10,6 +10,8 @@ from starlette.routing import Mount
 
 from bailiwick import Catalog, ConfigurationError, Scope
 from bailiwick.errors import InvalidToken, StoreError
+from bailiwick.fastapi import Guard as FastAPIGuard
+from bailiwick.fasterapi import Guard as FasterAPIGuard
 from bailiwick.server import AuthorizationServer, Settings
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +51,39 @@ async def test_mounted_by_hand_it_opens_at_the_first_request():
     server = AuthorizationServer(CATALOG, issuer="http://127.0.0.1:8000/auth")
     async with http(Starlette(routes=[Mount("/auth", app=server)])) as client:
         assert (await client.get("/auth/jwks.json")).json()["keys"]
+
+
+@pytest.mark.parametrize("guarding", [FastAPIGuard, FasterAPIGuard])
+@pytest.mark.parametrize(
+    ("issuer", "base"),
+    [("http://127.0.0.1:8000/auth", "/auth"), ("https://login.example.com", "https://login.example.com")],
+)
+async def test_a_guard_beside_its_authority_documents_where_that_is(guarding, issuer, base):
+    server = AuthorizationServer(CATALOG, issuer=issuer)
+    guard = guarding(CATALOG, server.verifier())
+    scheme = guard.scheme if guarding is FasterAPIGuard else guard.model.model_dump(exclude_none=True)
+    assert scheme["flows"]["authorizationCode"]["authorizationUrl"] == f"{base}/authorize"
+    assert scheme["flows"]["authorizationCode"]["tokenUrl"] == f"{base}/token"
+    assert scheme["flows"]["password"]["tokenUrl"] == f"{base}/token"
+
+    told = guarding(CATALOG, server.verifier(), token_url="/elsewhere")
+    scheme = told.scheme if guarding is FasterAPIGuard else told.model.model_dump(exclude_none=True)
+    assert scheme["flows"]["password"]["tokenUrl"] == "/elsewhere"
+    assert "authorizationCode" not in scheme["flows"]
+
+
+async def test_what_a_guard_documents_of_its_authority_is_served():
+    server = AuthorizationServer(CATALOG, issuer="http://127.0.0.1:8000/auth")
+    app = FastAPI()
+    guard = FastAPIGuard(CATALOG, server.verifier())
+    server.mount_on(app)
+    guard.protect(app)
+    app.get("/a", dependencies=[guard.requires("a:read")])(lambda: 1)
+    async with http(app) as client:
+        document = (await client.get("/openapi.json")).json()
+        flows = document["components"]["securitySchemes"]["oauth2"]["flows"]
+        assert (await client.post(flows["password"]["tokenUrl"])).status_code == 400
+        assert (await client.get(flows["authorizationCode"]["authorizationUrl"])).status_code == 400
 
 
 async def test_an_issuer_without_a_path_is_not_mounted():

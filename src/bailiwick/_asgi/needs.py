@@ -11,10 +11,26 @@ from bailiwick.scopes import Catalog, Ownership, Principal, Requirement, Rule, a
 
 from .declared import Public, as_requirement, check_step_up, closes_on_expiry, step_up_of
 
-__all__ = ["DOCUMENTATION", "DeclaringGuard", "NeedBase"]
+__all__ = ["DOCUMENTATION", "DeclaringGuard", "NeedBase", "endpoints_of"]
 
 DOCUMENTATION: Final = "API documentation"
 KEPT: Final = 4096
+
+
+def endpoints_of(
+    verifier: object, token_url: str | None, authorization_url: str | None
+) -> tuple[str | None, str | None]:
+    """Where clients get tokens, for the OpenAPI document.
+
+    Args:
+        verifier: says so of itself where it belongs to an authority in this process.
+        token_url: what the guard was told, or None.
+        authorization_url: what the guard was told, or None.
+    """
+    if token_url is not None or authorization_url is not None:
+        return token_url, authorization_url
+    said = getattr(verifier, "token_url", None), getattr(verifier, "authorization_url", None)
+    return said if all(isinstance(one, str) for one in said) else (None, None)
 
 
 class NeedBase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from bailiwick.authority import Authority, Settings
 from bailiwick.errors import ConfigurationError, InvalidToken
@@ -37,6 +38,10 @@ class OwnVerifier:
         server: whose tokens.
         audience: the identifier of the API that guards with it.
 
+    Attributes:
+        token_url: where the server's token endpoint is; a guard's OpenAPI document says so by itself then.
+        authorization_url: the same of its authorization endpoint.
+
     Raises:
         ConfigurationError: the server's settings know no such resource.
     """
@@ -46,6 +51,9 @@ class OwnVerifier:
             raise ConfigurationError(f"The server issues no tokens for the audience {audience!r}.", id="BW130")
         self.issuer = server.issuer
         self.audience = audience
+        # A server with a path is mounted beside the API: then that holds under whatever name a browser knows this machine.
+        base = urlsplit(server.issuer).path or server.issuer
+        self.token_url, self.authorization_url = f"{base}/token", f"{base}/authorize"
         self._server = server
         self._authority: Authority | None = None
         self._jwt: JWTVerifier | None = None

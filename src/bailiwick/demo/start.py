@@ -88,9 +88,6 @@ def _assemble(server: AuthorizationServer, rows: Rows) -> tuple[FastAPI, Plan]:
         CATALOG,
         server.verifier(),
         realm="demo",
-        # Relative, so that the Authorize button works under whatever name the browser knows this machine.
-        token_url=f"{server.issuer_path}/token",
-        authorization_url=f"{server.issuer_path}/authorize",
         client_credentials_flow=True,
         description="Log in as alice, erin or root.",
     )
