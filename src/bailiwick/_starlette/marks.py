@@ -12,7 +12,7 @@ from bailiwick._asgi.declared import Public
 from bailiwick._asgi.gate import Gate, standing_at
 from bailiwick.graph import Access, Kind, RoutePlan
 
-__all__ = ["MARK", "PublicMark", "declared_by", "name_of", "source_of"]
+__all__ = ["MARK", "PublicMark", "declared_at", "declared_by", "name_of", "source_of"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -42,7 +42,16 @@ def declared_by(route: BaseRoute) -> RoutePlan | None:
     Args:
         route: a route of Starlette's kind.
     """
-    for holder in (getattr(route, "endpoint", None), getattr(route, "app", None)):
+    return declared_at(getattr(route, "endpoint", None), getattr(route, "app", None))
+
+
+def declared_at(*holders: Any) -> RoutePlan | None:
+    """What the first of these declares that declares anything; or None.
+
+    Args:
+        holders: endpoints, and applications.
+    """
+    for holder in holders:
         standing = standing_at(holder)
         if isinstance(standing, Gate):
             return standing.route

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 
-from bailiwick.errors import BailiwickError, ConfigurationError
+from bailiwick.errors import BailiwickError
 from bailiwick.graph import Plan
 
 from .answers import answer_errors
@@ -52,7 +52,9 @@ class Protection:
         async def checked_first(started: Any) -> AsyncIterator[Any]:
             if self._plan is None:
                 walk = Walk(self.mounts, self.default)
-                Plan(tuple(entry for entry, _ in walk.entries(self.app, ""))).check()
+                plan = Plan(tuple(entry for entry, _ in walk.entries(self.app, "")))
+                walk.check()
+                plan.check()
             async with lifespan(started) as state:
                 # What starts up may add routes, and build anew what is there.
                 self._changes.heard()
@@ -77,12 +79,12 @@ class Protection:
             found = list(walk.entries(self.app, ""))
             plan = Plan(tuple(entry for entry, _ in found))
             if self._plan is None:
+                walk.check()
                 plan.check()
-                if walk.unused:
-                    raise ConfigurationError(
-                        f"mounts= settles paths at which nothing is served: {', '.join(sorted(walk.unused))}."
-                    )
+                walk.check_mounts()
             elif plan.undeclared:
+                for wrong in walk.wrong:
+                    log.error("a route was added that is declared wrongly; it is closed: %s", wrong)
                 log.error(
                     "routes were added that nobody settled; they are closed: %s", [one.label for one in plan.undeclared]
                 )
