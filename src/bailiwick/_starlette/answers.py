@@ -19,7 +19,8 @@ def answer_errors(app: Any, error_class: type[Exception], handler: Callable[...,
     """
     if not isinstance(app, Starlette):
         return
-    if any(isinstance(key, type) and issubclass(key, error_class) for key in app.exception_handlers):
+    # Of several handlers Starlette picks the one for the nearest class: one for a kind of these errors answers no other kind.
+    if error_class in app.exception_handlers:
         return
     app.add_exception_handler(error_class, handler)
     layer: Any = app.middleware_stack
