@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from bailiwick.errors import BailiwickError, InvalidToken
+from bailiwick.errors import BailiwickError
 from bailiwick.graph.plan import Access, RoutePlan
 from bailiwick.scopes import Catalog, Principal, Rule
 from bailiwick.tokens.bearer import BEARER
 
-from .connection import ASGIApp, Conn, Message, Receive, Send
+from .connection import ASGIApp, Conn, Receive, Send
+from .expiry import POLICY_VIOLATION, SOCKET, Lease, Watched
 
 if TYPE_CHECKING:
     from bailiwick.asgi import Guard
 
 __all__ = ["POLICY_VIOLATION", "Gate", "NoOverrides", "standing_at", "tells", "verify_now_of"]
-
-log = logging.getLogger("bailiwick.guard")
-
-POLICY_VIOLATION: Final = 1008  # RFC 6455 section 7.4.1
 
 
 class NoOverrides:
@@ -99,33 +93,27 @@ class Gate:
         except BailiwickError as error:
             await guard.refuse(error, conn, receive, send)
             return
-        lasting = conn["type"] == "websocket" and guard.on_expiry == "close"
-        if caller is not None and (lasting or self.route.close_on_expiry):
-            await self._until_expiry(caller, conn, receive, send)
+        if self.route.close_on_expiry or conn["type"] == "websocket":
+            await self.watched(caller, conn, receive, send).run(self.app, conn)
         else:
             await self.app(conn, receive, send)
 
-    async def _until_expiry(self, caller: Principal, conn: Conn, receive: Receive, send: Send) -> None:
-        """Run the application, and end the connection at the token's `exp` (MCP SDK #2718, CVE-2026-33946)."""
-        if caller.expires_at is None:
-            await self.app(conn, receive, send)
-            return
-        begun = closed = False
+    def watched(self, caller: Principal | None, conn: Conn, receive: Receive, send: Send) -> Watched:
+        """What passes a connection on and keeps an eye on it: until its token ends, where that ends it.
 
-        async def watched(message: Message) -> None:
-            nonlocal begun, closed
-            begun = True
-            closed = closed or message["type"] == "websocket.close"
-            await send(message)
-
-        left = caller.expires_at - self.guard.now()
-        with anyio.move_on_after(max(left, 0)) as window:
-            await self.app(conn, receive, watched)
-        if window.cancelled_caught and conn["type"] == "websocket" and not closed:
-            log.info("the token of %r expired; the WebSocket %s is closed", caller.subject, self.route.label)
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "token expired"})
-        elif window.cancelled_caught and not begun:
-            await self.guard.refuse(InvalidToken("The access token has expired.", id="BW208"), conn, receive, send)
+        Args:
+            caller: who was let through, or None.
+            conn: the ASGI connection scope.
+            receive: ASGI receive.
+            send: ASGI send.
+        """
+        over_socket = conn["type"] == "websocket"
+        ends = self.route.close_on_expiry or (over_socket and self.guard.on_expiry == "close")
+        ends_at = caller.expires_at if caller is not None and ends else None
+        watched = Watched(receive, send) if ends_at is None else Lease(self, ends_at, conn, receive, send)
+        if over_socket:
+            conn[SOCKET] = watched
+        return watched
 
 
 def standing_at(app: Any) -> Any:
