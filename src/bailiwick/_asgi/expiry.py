@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .gate import Gate
 
-__all__ = ["POLICY_VIOLATION", "SOCKET", "Lease", "Watched", "expired"]
+__all__ = ["POLICY_VIOLATION", "SOCKET", "Lease", "Watched", "expired", "received_connect"]
 
 log = logging.getLogger("bailiwick.guard")
 
@@ -146,7 +146,7 @@ class Lease(Watched):
                 except BaseException as error:  # noqa: BLE001 - raised below; the group would put it into another
                     failed = error
                 # The clock of the group has had no chance yet if nothing was waited for.
-                if not (self._ended or self.complete) and self.is_over() and (failed is None or self.accepted):
+                if not self.complete and self.is_over() and (failed is None or self.accepted):
                     await self._end()
                 self._window = None
                 both.cancel_scope.cancel()
@@ -157,7 +157,7 @@ class Lease(Watched):
 
     async def send(self, message: Message) -> None:
         """What the application sends; after the end it goes nowhere, and the application stops here."""
-        if not (self._ended or self.complete) and anyio.current_time() >= self._until:
+        if not self.complete and anyio.current_time() >= self._until:
             await self._end()
         if self._ended:
             await anyio.lowlevel.checkpoint()
@@ -167,11 +167,11 @@ class Lease(Watched):
 
     async def _wait(self) -> None:
         await anyio.sleep_until(self._until)
-        if not (self._ended or self.complete):
+        if not self.complete:
             await self._end()
 
     async def _end(self) -> None:
-        self._ended = True
+        self._ended = self.complete = True
         conn, gate = self._conn, self._gate
         if self._window is not None:
             self._window.cancel()
@@ -181,10 +181,10 @@ class Lease(Watched):
                 log.info("the token expired; the WebSocket %s is closed", gate.route.label)
                 await self._send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "token expired"})
             elif not self.answering:
-                receive = _connect if self.connected else self._receive
+                receive = received_connect if self.connected else self._receive
                 await gate.guard.refuse(expired(), conn, receive, self._send)
 
 
-async def _connect() -> Message:
+async def received_connect() -> Message:
     """Stands for what was received already."""
     return {"type": "websocket.connect"}
