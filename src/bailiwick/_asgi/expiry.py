@@ -74,6 +74,10 @@ class Watched:
         self._note(message)
         return self._send(message)
 
+    def is_over(self) -> bool:
+        """Whether the time of the connection has come to its end."""
+        return False
+
     def _note(self, message: Message) -> None:
         kind = message["type"]
         if kind == "websocket.accept":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bailiwick.errors import BailiwickError
 from bailiwick.graph.plan import Access, RoutePlan
@@ -12,12 +12,13 @@ from bailiwick.scopes import Catalog, Principal, Rule
 from bailiwick.tokens.bearer import BEARER
 
 from .connection import ASGIApp, Conn, Receive, Send
+from .declared import both_of
 from .expiry import POLICY_VIOLATION, SOCKET, Lease, Watched
 
 if TYPE_CHECKING:
     from bailiwick.asgi import Guard
 
-__all__ = ["POLICY_VIOLATION", "Gate", "NoOverrides", "standing_at", "tells", "verify_now_of"]
+__all__ = ["POLICY_VIOLATION", "Gate", "NoOverrides", "gate_around", "standing_at", "tells", "verify_now_of"]
 
 
 class NoOverrides:
@@ -56,6 +57,16 @@ class Gate:
             and guard._decides_alone  # noqa: SLF001
         )
 
+    @property
+    def __name__(self) -> str:
+        """The name of what is guarded, by which frameworks name its route."""
+        return self.route.name
+
+    @property
+    def routes(self) -> list[Any]:
+        """The routes of what is guarded, by whose names frameworks write URLs."""
+        return getattr(self.app, "routes", [])
+
     async def __call__(self, conn: Conn, receive: Receive, send: Send) -> None:
         """Decide, and call the application or refuse."""
         await self.enter(conn, receive, send)
@@ -86,6 +97,21 @@ class Gate:
             raise RuntimeError(f"A gate lets no connection of the unknown type {kind!r} through.")
         return self._enter(conn, receive, send)
 
+    async def decide(self, conn: Conn) -> Told:
+        """Decide about one connection: the caller, or None where anonymous is fine, or the refusal.
+
+        Args:
+            conn: the ASGI connection scope.
+        """
+        if self._headers_only and conn["type"] == "http":
+            told = self._tell(conn, self._rule)
+            if told is not None:
+                return told
+        try:
+            return await self.guard.admit(self.route, conn)
+        except BailiwickError as refusal:
+            return refusal
+
     async def _enter(self, conn: Conn, receive: Receive, send: Send) -> None:
         guard = self.guard
         try:
@@ -114,6 +140,25 @@ class Gate:
         if over_socket:
             conn[SOCKET] = watched
         return watched
+
+
+def gate_around(app: Any, kind: type[Gate], guard: Guard, route: RoutePlan) -> Gate:
+    """A gate around an application, or one for both declarations where the same guard has put one there already.
+
+    Each of two gates would name half of what is needed, in its refusals and in the plan.
+
+    Args:
+        app: what is to be guarded.
+        kind: the kind of gate.
+        guard: who decides.
+        route: what is declared.
+    """
+    standing = type(app)
+    # A gate that a protection put somewhere is made in another way, and stays where it is.
+    if isinstance(app, Gate) and standing.__init__ is Gate.__init__ and app.guard is guard:
+        kind = standing if issubclass(standing, kind) else kind
+        return kind(guard, both_of(app.route, route, guard.catalog), app.app)
+    return kind(guard, route, app)
 
 
 def standing_at(app: Any) -> Any:

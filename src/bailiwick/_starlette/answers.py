@@ -15,7 +15,7 @@ from bailiwick._asgi.expiry import POLICY_VIOLATION, SOCKET, Watched, received_c
 from bailiwick.asgi import Guard
 from bailiwick.errors import BailiwickError
 
-__all__ = ["answer", "answer_errors", "answer_here", "refusal", "refuse_socket"]
+__all__ = ["answer", "answer_errors", "answer_here", "refusal", "refuse_socket", "response_of"]
 
 log = logging.getLogger("bailiwick.guard")
 
@@ -53,6 +53,15 @@ async def refusal(guard: Guard, error: BailiwickError, request: Request) -> Resp
         said.append(message)
 
     await guard.refuse(error, request.scope, request.receive, send)
+    return response_of(said)
+
+
+def response_of(said: list[Any]) -> Response:
+    """What was sent over HTTP, as a response.
+
+    Args:
+        said: all messages of one answer.
+    """
     start = next(message for message in said if message["type"] == "http.response.start")
     response = Response(b"".join(message.get("body", b"") for message in said), status_code=start["status"])
     response.raw_headers = list(start.get("headers", ()))

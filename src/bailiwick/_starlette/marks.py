@@ -10,14 +10,17 @@ from starlette.routing import BaseRoute
 
 from bailiwick._asgi.declared import Public
 from bailiwick._asgi.gate import Gate, standing_at
+from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, RoutePlan
 
-__all__ = ["MARK", "PublicMark", "declared_at", "declared_by", "name_of", "source_of"]
+__all__ = ["GATE", "MARK", "PublicMark", "declared_at", "declared_by", "name_of", "source_of"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 # Where a decorated endpoint keeps what it declared.
 MARK = "__bailiwick__"
+# Where a guarded function keeps its gate.
+GATE = "__bailiwick_gate__"
 
 
 class PublicMark:
@@ -27,6 +30,12 @@ class PublicMark:
         setattr(self, MARK, RoutePlan("", (), Kind.HTTP, "", "", Access.PUBLIC, reason=Public(reason).reason))
 
     def __call__(self, endpoint: Endpoint) -> Endpoint:
+        earlier = declared_at(endpoint)
+        if earlier is not None and earlier.access is not Access.PUBLIC:
+            reason = getattr(self, MARK).reason
+            raise ConfigurationError(
+                f"{name_of(endpoint)} has a requirement ({earlier.needs}) and is declared public ({reason}) as well."
+            )
         mark = replace(getattr(self, MARK), name=name_of(endpoint), source=source_of(endpoint))
         marked: Any = endpoint
         if inspect.ismethod(endpoint):  # nothing can be written on a method; a partial stands for it
