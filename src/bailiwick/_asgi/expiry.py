@@ -182,7 +182,7 @@ class Lease(Watched):
         # Shielded, as it runs in what was cancelled a line above; and whoever is gone need not be told.
         with anyio.move_on_after(PARTING, shield=True), suppress(OSError):
             if self.accepted:
-                log.info("the token expired; the WebSocket %s is closed", gate.route.label)
+                log.info("the token expired; the WebSocket %s is closed", gate.entry(conn).label)
                 await self._send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "token expired"})
             elif not self.answering:
                 receive = received_connect if self.connected else self._receive

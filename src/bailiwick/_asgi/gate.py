@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from bailiwick.tokens.bearer import BEARER
 from .connection import ASGIApp, Conn, Receive, Send
 from .declared import both_of
 from .expiry import POLICY_VIOLATION, SOCKET, Lease, Watched
+from .places import entry_for
 
 if TYPE_CHECKING:
     from bailiwick.asgi import Guard
@@ -32,20 +34,21 @@ class Gate:
 
     Args:
         guard: who decides.
-        route: the entry of the plan that is enforced here.
+        route: what is needed here; the entry of the plan, if the gate stands at one route only.
         app: what is guarded.
 
     Attributes:
         overridden: what has the mapping `dependency_overrides`, where a framework knows such a thing.
     """
 
-    __slots__ = ("_headers_only", "_rule", "_tell", "app", "guard", "overridden", "route")
+    __slots__ = ("_headers_only", "_places", "_rule", "_tell", "app", "guard", "overridden", "route")
 
     def __init__(self, guard: Guard, route: RoutePlan, app: ASGIApp) -> None:
         self.guard = guard
         self.route = route
         self.app = app
         self.overridden: Any = NoOverrides
+        self._places: tuple[tuple[weakref.ref[Any], tuple[RoutePlan, ...]], ...] = ()
         # At hand here, and not each time through guard and route: most of what a gate costs is looking up.
         self._tell = guard._tell  # noqa: SLF001 - gate and guard are one
         self._rule = route.rule
@@ -66,6 +69,35 @@ class Gate:
     def routes(self) -> list[Any]:
         """The routes of what is guarded, by whose names frameworks write URLs."""
         return getattr(self.app, "routes", [])
+
+    def stand_at(self, owner: object, entries: Iterable[RoutePlan]) -> None:
+        """Take over the entries of the plan that are enforced here.
+
+        Args:
+            owner: whose plan it is, for as long as it lives.
+            entries: of the routes at which this gate stands; they need what the gate was made for.
+        """
+        others = tuple(one for one in self._places if one[0]() not in {None, owner})
+        self._places = (*others, (weakref.ref(owner), tuple(entries)))
+
+    def entries_of(self, owner: object) -> tuple[RoutePlan, ...]:
+        """The entries of one plan that are enforced here.
+
+        Args:
+            owner: whose plan it is.
+        """
+        return next((entries for one, entries in self._places if one() is owner), ())
+
+    def entry(self, conn: Conn) -> RoutePlan:
+        """The entry of the plan that is enforced for a connection.
+
+        Args:
+            conn: the ASGI connection scope.
+        """
+        entries = [one for owner, some in self._places if owner() is not None for one in some]
+        if len(entries) == 1:
+            return entries[0]
+        return (entry_for(conn, entries) if entries else None) or self.route
 
     async def __call__(self, conn: Conn, receive: Receive, send: Send) -> None:
         """Decide, and call the application or refuse."""
@@ -108,14 +140,14 @@ class Gate:
             if told is not None:
                 return told
         try:
-            return await self.guard.admit(self.route, conn)
+            return await self.guard.admit(self.entry(conn), conn)
         except BailiwickError as refusal:
             return refusal
 
     async def _enter(self, conn: Conn, receive: Receive, send: Send) -> None:
         guard = self.guard
         try:
-            caller = await guard.admit(self.route, conn)
+            caller = await guard.admit(self.entry(conn), conn)
         except BailiwickError as error:
             await guard.refuse(error, conn, receive, send)
             return

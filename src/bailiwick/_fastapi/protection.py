@@ -276,7 +276,10 @@ class Protection:
         settled = self._settled(path, None)
         if isinstance(inner, Gate):  # guard.wrap(app, ...) settled it, and enforces it
             if settled is None:
-                yield None, replace(inner.route, path=path), Declared()
+                entry = replace(inner.route, path=path)
+                # It may be mounted at several paths.
+                inner.stand_at(self, [*(one for one in inner.entries_of(self) if one.path != path), entry])
+                yield None, entry, Declared()
                 return
             wrong = f"{path} is settled twice: by guard.wrap(...) and by mounts=. Keep one of them."
             if self._plan is None:

@@ -1,7 +1,7 @@
 """What an endpoint declares by itself, and how it is called."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from bailiwick._asgi.gate import Gate, standing_at
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, RoutePlan
 
-__all__ = ["GATE", "MARK", "PublicMark", "declared_at", "declared_by", "name_of", "source_of"]
+__all__ = ["GATE", "MARK", "PublicMark", "declared_at", "declared_by", "gates_at", "name_of", "source_of"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -69,6 +69,23 @@ def declared_at(*holders: Any) -> RoutePlan | None:
         if isinstance(found, RoutePlan):
             return found
     return None
+
+
+def gates_at(*holders: Any) -> Iterator[Gate]:
+    """The gates that endpoints and applications were put behind when they were declared, from the outside to the inside.
+
+    Args:
+        holders: endpoints, and applications; the first counts that has a gate.
+    """
+    for holder in holders:
+        standing = standing_at(holder)
+        gate = standing if isinstance(standing, Gate) else getattr(standing, GATE, None)
+        if gate is None:
+            continue
+        while isinstance(gate, Gate):
+            yield gate
+            gate = gate.app if isinstance(gate.app, Gate) else getattr(gate.app, GATE, None)
+        return
 
 
 def name_of(endpoint: Any) -> str:

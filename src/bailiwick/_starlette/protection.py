@@ -10,10 +10,10 @@ from typing import Any, Final
 from starlette.applications import Starlette
 
 from bailiwick.errors import BailiwickError
-from bailiwick.graph import Plan
+from bailiwick.graph import Plan, RoutePlan
 
 from .answers import answer_errors
-from .gates import gate_route
+from .gates import gate_of, gate_route
 from .routers import Changes, follow_router, watch_entrance, watched_routes
 from .walk import Walk
 
@@ -93,9 +93,18 @@ class Protection:
             for entry, route in found:
                 if route is not None:
                     gate_route(self, entry, route)
+            self._place([*walk.placed, *((gate_of(route), entry) for entry, route in found if route is not None)])
             self._plan = plan
             self._changes.finish(reading)
             return plan
+
+    def _place(self, standing: list[tuple[Any, RoutePlan]]) -> None:
+        """Tell each gate which entries of the plan it enforces: one endpoint may stand in several routes, and a route in several mounts."""
+        entries: dict[int, list[RoutePlan]] = {}
+        for gate, entry in standing:
+            entries.setdefault(id(gate), []).append(entry)
+        for gate in {id(gate): gate for gate, _ in standing}.values():
+            gate.stand_at(self, entries[id(gate)])
 
 
 # Which applications are protected.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -12,7 +13,7 @@ from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, RoutePlan
 
 from .gates import SettledGate, gate_of
-from .marks import MARK, declared_at, declared_by, name_of, source_of
+from .marks import MARK, declared_at, gates_at, name_of, source_of
 from .routers import Fallback, fallback_of, is_readable
 
 __all__ = ["Walk"]
@@ -32,6 +33,7 @@ class Walk:
         applications: the mounted Starlette applications.
         unused: the paths of `mounts=` at which nothing was found.
         wrong: what is settled in a way that cannot be meant; it is left closed.
+        placed: the gates that stand there already, each with the entry that it enforces.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Walk:
         self.applications: list[Starlette] = []
         self.unused = set(mounts)
         self.wrong: list[str] = []
+        self.placed: list[tuple[Gate, RoutePlan]] = []
         self._settled_first: dict[int, RoutePlan] = {}  # by the identity of the route
 
     def entries(self, app: Any, prefix: str) -> Iterator[tuple[RoutePlan, Any | None]]:
@@ -81,7 +84,8 @@ class Walk:
 
     def _entry(self, route: BaseRoute, path: str) -> tuple[RoutePlan, Any | None]:
         gate = gate_of(route)  # from an earlier reading, or another protection's
-        declared = declared_by(route) if gate is None else declared_at(getattr(route, "endpoint", None), gate.app)
+        behind = getattr(route, "endpoint", None), getattr(route, "app", None) if gate is None else gate.app
+        declared = declared_at(*behind)
         todo = declared is None
         if declared is None:
             declared = self._settled(path, self.default)
@@ -97,7 +101,16 @@ class Walk:
             name=getattr(route, "name", "") or name_of(endpoint),
             source=source_of(endpoint),
         )
-        return (self._alike(entry, route), route) if todo else (entry, None)
+        if todo:
+            return self._alike(entry, route), route
+        self._place(entry, gates_at(*behind))
+        return entry, None
+
+    def _place(self, entry: RoutePlan, gates: Iterator[Gate]) -> None:
+        """Note where declared gates stand: the first enforces the entry itself, another behind it what it was made for."""
+        self.placed += [(gate, entry) for gate in islice(gates, 1)]
+        at = {name: getattr(entry, name) for name in ("path", "methods", "kind", "name", "source")}
+        self.placed += [(gate, replace(gate.route, **at)) for gate in gates]
 
     def _alike(self, entry: RoutePlan, route: Any) -> RoutePlan:
         """The entry of a route in front of which one gate is put, whatever mounts it is reached by."""
@@ -130,7 +143,9 @@ class Walk:
             inner = inner.app
         if isinstance(gate := standing_at(standing), Gate) or isinstance(gate := standing_at(inner), Gate):
             if settled is None:
-                yield replace(gate.route, path=path, kind=Kind.MOUNT), None
+                entry = replace(gate.route, path=path or "/", kind=Kind.MOUNT)
+                self._place(entry, gates_at(gate))
+                yield entry, None
             else:
                 closed = self._twice(path, "guard.wrap(...)")
                 yield replace(closed, path=path, kind=Kind.MOUNT, name=gate.route.name), route
