@@ -343,6 +343,14 @@ def test_what_is_settled_twice_fails_the_start_instead_of_losing_one_of_them(gua
         guard.plan(app)
 
 
+def test_what_is_settled_twice_at_the_root_is_named_too(guard):
+    app = Starlette(routes=[Mount("/", guard.wrap(asgi_said, "items"))])
+    guard.protect(app, mounts={"/": guard.requires("me")})
+
+    with pytest.raises(ConfigurationError, match=r"^/ is settled twice"):
+        guard.plan(app)
+
+
 @pytest.mark.parametrize("route", [wrapped_twice, wrapped_behind_middleware, wrapped_route, decorated])
 def test_what_is_settled_twice_while_the_application_runs_is_closed_and_the_others_go_on(guard, issuer, route, caplog):
     app = Starlette(routes=[Route("/old", said), Mount("/files", asgi_said)])

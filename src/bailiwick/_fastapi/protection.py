@@ -281,7 +281,7 @@ class Protection:
                 inner.stand_at(self, [*(one for one in inner.entries_of(self) if one.path != path), entry])
                 yield None, entry, Declared()
                 return
-            wrong = f"{path} is settled twice: by guard.wrap(...) and by mounts=. Keep one of them."
+            wrong = f"{path or '/'} is settled twice: by guard.wrap(...) and by mounts=. Keep one of them."
             if self._plan is None:
                 raise ConfigurationError(wrong)
             log.error("a route was added that is declared wrongly; it is closed: %s", wrong)

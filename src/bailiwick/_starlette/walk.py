@@ -130,7 +130,7 @@ class Walk:
 
     def _twice(self, path: str, how: str) -> RoutePlan:
         """What stands in for two settlements of one route, of which only one would be asked."""
-        self.wrong.append(f"{path} is settled twice: by {how} and by mounts=. Keep one of them.")
+        self.wrong.append(f"{path or '/'} is settled twice: by {how} and by mounts=. Keep one of them.")
         return NOT_DECLARED
 
     def _mounted(self, route: Any, path: str) -> Iterator[tuple[RoutePlan, Any | None]]:
