@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ._asgi.connection import ASGIApp, Conn, Receive, Send, authorization_of
 from ._asgi.declared import Public, check_step_up, closes_on_expiry, step_up_of
-from ._asgi.gate import POLICY_VIOLATION, Gate, tells, verify_now_of
+from ._asgi.gate import POLICY_VIOLATION, Gate, gate_around, tells, verify_now_of
 from ._asgi.resource import Resource
 from .errors import BailiwickError, ConfigurationError, InsufficientScope, MissingCredentials
 from .graph.plan import Access, Kind, Plan, RoutePlan, combine
@@ -167,14 +167,14 @@ class Guard:
             ConfigurationError: the requirement names a scope that is not catalogued.
         """
         needed = [all_of(requirement)] if requirement is not None else []
-        where = path or getattr(app, "__qualname__", type(app).__name__)
-        both, rule = combine(needed, self.catalog, where=where)
+        name = getattr(app, "__name__", type(app).__name__)
+        both, rule = combine(needed, self.catalog, where=path or name)
         step_up = step_up_of(acr, max_age)
         route = RoutePlan(
             path,
             (),
             Kind.MOUNT,
-            where,
+            name,
             "",
             Access.GUARDED,
             both,
@@ -182,7 +182,7 @@ class Guard:
             step_up=step_up,
             close_on_expiry=closes_on_expiry(on_expiry),
         )
-        return Gate(self, route, app)
+        return gate_around(app, Gate, self, route)
 
     def resource_document(self, plan: Plan) -> dict[str, Any]:
         """The protected resource metadata, written from the plan: the scopes that some route really needs.

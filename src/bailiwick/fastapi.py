@@ -27,6 +27,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from . import asgi
 from ._asgi.declared import Public
@@ -34,7 +35,7 @@ from ._asgi.needs import DOCUMENTATION, DeclaringGuard, endpoints_of
 from ._fastapi import internals
 from ._fastapi.declarations import Anonymous, Need
 from ._fastapi.protection import Protection, protection_of
-from ._starlette.answers import answer_here
+from ._starlette.answers import answer, answer_here
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
 from .scopes import Catalog, Ownership, Principal, Requirement
@@ -149,16 +150,14 @@ class Guard(DeclaringGuard, SecurityBase):
         known = conn.get(self._answered)
         return known is not None and known[0] is conn["headers"] and known[1] is caller
 
-    async def handle_error(self, _request: Request, error: Exception) -> Response:
-        """The exception handler that answers Bailiwick's errors exactly.
+    async def handle_error(self, conn: Request | WebSocket, error: Exception) -> Response | None:
+        """The exception handler that answers Bailiwick's errors exactly; a WebSocket that was accepted is closed (1008).
 
         Args:
+            conn: the request or the WebSocket that was handled.
             error: a `BailiwickError`.
         """
-        if not isinstance(error, BailiwickError):
-            raise error
-        answer = self.challenge.answer(error)
-        return Response(answer.body, status_code=answer.status, headers=answer.text_headers)
+        return await answer(self, error, conn)
 
     # -- the whole application ------------------------------------------------------------------------
 

@@ -21,15 +21,17 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.websockets import WebSocket
 
 from . import asgi
 from ._asgi.declared import as_requirement, closes_on_expiry, step_up_of
-from ._starlette.gates import guarded_endpoint
+from ._starlette.answers import answer
+from ._starlette.endpoints import guarded_endpoint
 from ._starlette.marks import MARK, PublicMark, name_of, source_of
 from ._starlette.protection import Protection, protection_of
 from ._starlette.routers import is_readable
 from ._starlette.walk import Walk
-from .errors import BailiwickError, ConfigurationError
+from .errors import ConfigurationError
 from .graph import Access, Kind, Plan, RoutePlan, combine
 from .scopes import Requirement
 
@@ -144,13 +146,11 @@ class Guard(asgi.Guard):
         endpoint: Callable[[Request], Response] = self.public("protected resource metadata (RFC 9728)")(metadata)
         return endpoint
 
-    async def handle_error(self, _request: Request, error: Exception) -> Response:
-        """The exception handler that answers Bailiwick's errors exactly.
+    async def handle_error(self, conn: Request | WebSocket, error: Exception) -> Response | None:
+        """The exception handler that answers Bailiwick's errors exactly; a WebSocket that was accepted is closed (1008).
 
         Args:
+            conn: the request or the WebSocket that was handled.
             error: a `BailiwickError`.
         """
-        if not isinstance(error, BailiwickError):
-            raise error
-        answer = self.challenge.answer(error)
-        return Response(answer.body, status_code=answer.status, headers=answer.text_headers)
+        return await answer(self, error, conn)

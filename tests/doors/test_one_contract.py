@@ -1,6 +1,7 @@
 """All doors answer the same bad request with the same bytes, whichever way a route was guarded and whatever is remembered."""
 
 import asyncio
+import functools
 import json
 
 import pytest
@@ -14,7 +15,7 @@ from test_fastapi_attacks import over_asgi
 from bailiwick import all_of, any_of
 from bailiwick.asgi import Guard as PlainGuard
 from bailiwick.asgi import Resource
-from bailiwick.errors import InvalidToken, Unavailable
+from bailiwick.errors import BailiwickError, ConfigurationError, InsufficientScope, InvalidToken, Unavailable
 from bailiwick.fastapi import Guard as FastAPIGuard
 from bailiwick.fasterapi import Guard as FasterAPIGuard
 from bailiwick.starlette import Guard as StarletteGuard
@@ -279,3 +280,64 @@ def test_a_guard_that_refuses_more_is_asked_about_each_request(catalog, issuer, 
     for _ in range(3):
         assert answers(app, bearer(issuer.token("users:delete")), b"")[0] == 200
         assert answers(app, bearer(issuer.token("users:delete", sub="mallory")), b"")[0] == 401
+
+
+async def asgi_said(conn, receive, send):
+    await PlainTextResponse("reached")(conn, receive, send)
+
+
+@pytest.mark.parametrize(("kind", "app"), [(StarletteGuard, Starlette), (FastAPIGuard, FastAPI)])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_wrapped_mount_that_mounts_settles_again_is_not_served(catalog, issuer, kind, app, late, caplog):
+    guard, app = kind(catalog, issuer), app()
+    again = Mount("/files", guard.wrap(asgi_said, "items"))
+    if late:
+        app.router.routes.append(Mount("/files", asgi_said))
+        guard.protect(app, mounts={"/files": guard.requires("me")})
+        assert over_asgi(app, "/files/x", bearer(issuer.token("me")))[0] == 200
+        app.router.routes.insert(0, again)
+        for _ in range(2):
+            assert over_asgi(app, "/files/x", bearer(issuer.token("items me")))[0] == 403
+        assert "/files is settled twice" in caplog.text
+        return
+
+    app.router.routes.append(again)
+    guard.protect(app, mounts={"/files": guard.requires("me")})
+    with pytest.raises(ConfigurationError, match=r"/files is settled twice: by guard\.wrap"):
+        guard.plan(app)
+
+
+async def its_own(request, error):
+    return PlainTextResponse("the application's own", 418)
+
+
+async def raising(error, request):
+    raise error
+
+
+@pytest.mark.parametrize(("kind", "app"), [(StarletteGuard, Starlette), (FastAPIGuard, FastAPI)])
+@pytest.mark.parametrize("first", [True, False])
+def test_who_answers_one_kind_of_refusal_leaves_the_others_to_the_guard(catalog, issuer, kind, app, first):
+    guard, app = kind(catalog, issuer), app()
+    if first:
+        app.add_exception_handler(InsufficientScope, its_own)
+    guard.protect(app, default=guard.requires())
+    if not first:
+        app.add_exception_handler(InsufficientScope, its_own)
+    for path, error in {"/x": InvalidToken("Another token."), "/few": InsufficientScope("Too few.")}.items():
+        app.add_route(path, functools.partial(raising, error))
+
+    status, headers, body = answers(app, bearer(issuer.token()), b"")
+    assert (status, body["id"]) == (401, "BW202")
+    assert b'error="invalid_token"' in headers[b"www-authenticate"]
+    assert over_asgi(app, "/few", bearer(issuer.token()))[0] == 418
+
+
+@pytest.mark.parametrize(("kind", "app"), [(StarletteGuard, Starlette), (FastAPIGuard, FastAPI)])
+def test_who_answers_all_refusals_goes_on_doing_so(catalog, issuer, kind, app):
+    guard, app = kind(catalog, issuer), app()
+    app.add_exception_handler(BailiwickError, its_own)
+    guard.protect(app, default=guard.requires())
+    app.add_route("/x", functools.partial(raising, InvalidToken("Another token.")))
+
+    assert over_asgi(app, "/x", bearer(issuer.token()))[0] == 418

@@ -6,6 +6,7 @@ import threading
 import pytest
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
@@ -291,3 +292,103 @@ def test_a_websocket_that_nobody_settled_fails_the_start(guard):
 
     with pytest.raises(ConfigurationError, match="WS /ws"), TestClient(app):
         pass
+
+
+async def asgi_said(conn, receive, send):
+    await PlainTextResponse("reached")(conn, receive, send)
+
+
+class Passing:
+    """Middleware that hides what it wraps."""
+
+    def __init__(self, app):
+        self._app = app
+
+    async def __call__(self, conn, receive, send):
+        await self._app(conn, receive, send)
+
+
+def wrapped_twice(guard):
+    return Mount("/files", guard.wrap(asgi_said, "items"))
+
+
+def wrapped_behind_middleware(guard):
+    return Mount("/files", guard.wrap(asgi_said, "items"), middleware=[Middleware(Passing)])
+
+
+def wrapped_route(guard):
+    return Route("/files", guard.wrap(asgi_said, "items"))
+
+
+def decorated(guard):
+    return Route("/files", guard.requires("items")(said))
+
+
+def decorated_socket(guard):
+    return WebSocketRoute("/files", guard.requires("items")(said))
+
+
+@pytest.mark.parametrize(
+    "route", [wrapped_twice, wrapped_behind_middleware, wrapped_route, decorated, decorated_socket]
+)
+@pytest.mark.parametrize("settled", [lambda guard: guard.requires("me"), lambda guard: guard.public("test")])
+def test_what_is_settled_twice_fails_the_start_instead_of_losing_one_of_them(guard, route, settled):
+    app = Starlette(routes=[route(guard)])
+    guard.protect(app, mounts={"/files": settled(guard)})
+
+    with pytest.raises(ConfigurationError, match="/files is settled twice") as refused, TestClient(app):
+        pass
+    assert "mounts=" in refused.value.description
+    with pytest.raises(ConfigurationError, match="twice"):
+        guard.plan(app)
+
+
+def test_what_is_settled_twice_at_the_root_is_named_too(guard):
+    app = Starlette(routes=[Mount("/", guard.wrap(asgi_said, "items"))])
+    guard.protect(app, mounts={"/": guard.requires("me")})
+
+    with pytest.raises(ConfigurationError, match=r"^/ is settled twice"):
+        guard.plan(app)
+
+
+@pytest.mark.parametrize("route", [wrapped_twice, wrapped_behind_middleware, wrapped_route, decorated])
+def test_what_is_settled_twice_while_the_application_runs_is_closed_and_the_others_go_on(guard, issuer, route, caplog):
+    app = Starlette(routes=[Route("/old", said), Mount("/files", asgi_said)])
+    guard.protect(app, default=guard.requires("items"), mounts={"/files": guard.requires("me")})
+
+    with TestClient(app) as client:
+        app.router.routes.insert(0, route(guard))
+        for _ in range(2):
+            app.router.routes.append(Route("/another", said))
+            assert client.get("/files", headers=issuer.bearer("admin:*")).status_code == 403
+            assert client.get("/old", headers=issuer.bearer("items")).status_code == 200
+    assert "/files is settled twice" in caplog.text
+
+
+def test_a_wrapped_mount_behind_middleware_is_settled(guard, issuer):
+    app = Starlette(routes=[wrapped_behind_middleware(guard)])
+    guard.protect(app)
+
+    with TestClient(app) as client:
+        assert client.get("/files/x").status_code == 401
+        assert client.get("/files/x", headers=issuer.bearer("items")).text == "reached"
+    assert [route.needs for route in guard.plan(app)] == ["items"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_one_route_that_two_mounts_settle_differently_is_not_decided_by_the_last_of_them(guard, issuer, late, caplog):
+    inner = Router(routes=[Route("/x", said)])
+    app = Starlette(routes=[Mount("/one", inner), Mount("/other", Router(routes=[Route("/x", said)]))])
+    guard.protect(app, mounts={"/one/x": guard.requires("items"), "/other/x": guard.requires("me")})
+    if not late:
+        app.router.routes[1] = Mount("/other", inner)
+        with pytest.raises(ConfigurationError, match=r"/one/x and .*/other/x"), TestClient(app):
+            pass
+        return
+
+    with TestClient(app) as client:
+        assert client.get("/one/x", headers=issuer.bearer("items")).status_code == 200
+        app.router.routes[1] = Mount("/other", inner)
+        for path in ("/one/x", "/other/x"):
+            assert client.get(path, headers=issuer.bearer("me")).status_code == 403
+    assert "/other/x are one route" in caplog.text

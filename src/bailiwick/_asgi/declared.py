@@ -1,14 +1,14 @@
 """What can be declared in front of any application: scopes, openness, how strong an authentication, how long."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph.plan import StepUp
+from bailiwick.graph.plan import Access, RoutePlan, StepUp, combine
 from bailiwick.scopes import Catalog, Principal, Requirement, all_of
 from bailiwick.tokens.bearer import StepUpNeeded
 
-__all__ = ["Public", "as_requirement", "check_step_up", "closes_on_expiry", "step_up_of"]
+__all__ = ["Public", "as_requirement", "both_of", "check_step_up", "closes_on_expiry", "step_up_of"]
 
 CLOCK_SKEW: Final = 300  # seconds by which an issuer's clock may be ahead: the most that a verifier allows
 
@@ -66,6 +66,34 @@ def step_up_of(acr: str | tuple[str, ...], max_age: int | None) -> StepUp | None
     if max_age is not None and (not isinstance(max_age, int) or isinstance(max_age, bool) or max_age < 0):
         raise ConfigurationError(f"max_age is a whole number of seconds, 0 or more, not {max_age!r}.")
     return StepUp(tuple(acr), max_age) if acr or max_age is not None else None
+
+
+def both_of(inner: RoutePlan, outer: RoutePlan, catalog: Catalog) -> RoutePlan:
+    """What two declarations of one guard around the same thing need together.
+
+    Args:
+        inner: what was declared first.
+        outer: what was declared around it.
+        catalog: the guard's.
+
+    Raises:
+        ConfigurationError: they demand `acr` values that exclude each other.
+    """
+    needed = [one.requirement for one in (inner, outer) if one.requirement is not None]
+    requirement, rule = combine(needed, catalog, where=outer.name or inner.name)
+    ups = [one.step_up for one in (inner, outer) if one.step_up is not None]
+    return replace(
+        outer,
+        path=outer.path or inner.path,
+        name=outer.name or inner.name,
+        source=outer.source or inner.source,
+        # Anonymous callers come as far as both let them.
+        access=inner.access if outer.access is Access.OPTIONAL else outer.access,
+        requirement=requirement,
+        rule=rule,
+        step_up=ups[0] & ups[-1] if ups else None,
+        close_on_expiry=inner.close_on_expiry or outer.close_on_expiry,
+    )
 
 
 def check_step_up(needed: StepUp, caller: Principal, now: float) -> None:

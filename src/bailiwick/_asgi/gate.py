@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
-
-from bailiwick.errors import BailiwickError, InvalidToken
+from bailiwick.errors import BailiwickError
 from bailiwick.graph.plan import Access, RoutePlan
 from bailiwick.scopes import Catalog, Principal, Rule
 from bailiwick.tokens.bearer import BEARER
 
-from .connection import ASGIApp, Conn, Message, Receive, Send
+from .connection import ASGIApp, Conn, Receive, Send
+from .declared import both_of
+from .expiry import POLICY_VIOLATION, SOCKET, Lease, Watched
+from .places import entry_for
 
 if TYPE_CHECKING:
     from bailiwick.asgi import Guard
 
-__all__ = ["POLICY_VIOLATION", "Gate", "NoOverrides", "standing_at", "tells", "verify_now_of"]
-
-log = logging.getLogger("bailiwick.guard")
-
-POLICY_VIOLATION: Final = 1008  # RFC 6455 section 7.4.1
+__all__ = ["POLICY_VIOLATION", "Gate", "NoOverrides", "gate_around", "standing_at", "tells", "verify_now_of"]
 
 
 class NoOverrides:
@@ -37,20 +34,21 @@ class Gate:
 
     Args:
         guard: who decides.
-        route: the entry of the plan that is enforced here.
+        route: what is needed here; the entry of the plan, if the gate stands at one route only.
         app: what is guarded.
 
     Attributes:
         overridden: what has the mapping `dependency_overrides`, where a framework knows such a thing.
     """
 
-    __slots__ = ("_headers_only", "_rule", "_tell", "app", "guard", "overridden", "route")
+    __slots__ = ("_headers_only", "_places", "_rule", "_tell", "app", "guard", "overridden", "route")
 
     def __init__(self, guard: Guard, route: RoutePlan, app: ASGIApp) -> None:
         self.guard = guard
         self.route = route
         self.app = app
         self.overridden: Any = NoOverrides
+        self._places: tuple[tuple[weakref.ref[Any], tuple[RoutePlan, ...]], ...] = ()
         # At hand here, and not each time through guard and route: most of what a gate costs is looking up.
         self._tell = guard._tell  # noqa: SLF001 - gate and guard are one
         self._rule = route.rule
@@ -61,6 +59,45 @@ class Gate:
             and not route.close_on_expiry
             and guard._decides_alone  # noqa: SLF001
         )
+
+    @property
+    def __name__(self) -> str:
+        """The name of what is guarded, by which frameworks name its route."""
+        return self.route.name
+
+    @property
+    def routes(self) -> list[Any]:
+        """The routes of what is guarded, by whose names frameworks write URLs."""
+        return getattr(self.app, "routes", [])
+
+    def stand_at(self, owner: object, entries: Iterable[RoutePlan]) -> None:
+        """Take over the entries of the plan that are enforced here.
+
+        Args:
+            owner: whose plan it is, for as long as it lives.
+            entries: of the routes at which this gate stands; they need what the gate was made for.
+        """
+        others = tuple(one for one in self._places if one[0]() not in {None, owner})
+        self._places = (*others, (weakref.ref(owner), tuple(entries)))
+
+    def entries_of(self, owner: object) -> tuple[RoutePlan, ...]:
+        """The entries of one plan that are enforced here.
+
+        Args:
+            owner: whose plan it is.
+        """
+        return next((entries for one, entries in self._places if one() is owner), ())
+
+    def entry(self, conn: Conn) -> RoutePlan:
+        """The entry of the plan that is enforced for a connection.
+
+        Args:
+            conn: the ASGI connection scope.
+        """
+        entries = [one for owner, some in self._places if owner() is not None for one in some]
+        if len(entries) == 1:
+            return entries[0]
+        return (entry_for(conn, entries) if entries else None) or self.route
 
     async def __call__(self, conn: Conn, receive: Receive, send: Send) -> None:
         """Decide, and call the application or refuse."""
@@ -92,40 +129,68 @@ class Gate:
             raise RuntimeError(f"A gate lets no connection of the unknown type {kind!r} through.")
         return self._enter(conn, receive, send)
 
+    async def decide(self, conn: Conn) -> Told:
+        """Decide about one connection: the caller, or None where anonymous is fine, or the refusal.
+
+        Args:
+            conn: the ASGI connection scope.
+        """
+        if self._headers_only and conn["type"] == "http":
+            told = self._tell(conn, self._rule)
+            if told is not None:
+                return told
+        try:
+            return await self.guard.admit(self.entry(conn), conn)
+        except BailiwickError as refusal:
+            return refusal
+
     async def _enter(self, conn: Conn, receive: Receive, send: Send) -> None:
         guard = self.guard
         try:
-            caller = await guard.admit(self.route, conn)
+            caller = await guard.admit(self.entry(conn), conn)
         except BailiwickError as error:
             await guard.refuse(error, conn, receive, send)
             return
-        lasting = conn["type"] == "websocket" and guard.on_expiry == "close"
-        if caller is not None and (lasting or self.route.close_on_expiry):
-            await self._until_expiry(caller, conn, receive, send)
+        if self.route.close_on_expiry or conn["type"] == "websocket":
+            await self.watched(caller, conn, receive, send).run(self.app, conn)
         else:
             await self.app(conn, receive, send)
 
-    async def _until_expiry(self, caller: Principal, conn: Conn, receive: Receive, send: Send) -> None:
-        """Run the application, and end the connection at the token's `exp` (MCP SDK #2718, CVE-2026-33946)."""
-        if caller.expires_at is None:
-            await self.app(conn, receive, send)
-            return
-        begun = closed = False
+    def watched(self, caller: Principal | None, conn: Conn, receive: Receive, send: Send) -> Watched:
+        """What passes a connection on and keeps an eye on it: until its token ends, where that ends it.
 
-        async def watched(message: Message) -> None:
-            nonlocal begun, closed
-            begun = True
-            closed = closed or message["type"] == "websocket.close"
-            await send(message)
+        Args:
+            caller: who was let through, or None.
+            conn: the ASGI connection scope.
+            receive: ASGI receive.
+            send: ASGI send.
+        """
+        over_socket = conn["type"] == "websocket"
+        ends = self.route.close_on_expiry or (over_socket and self.guard.on_expiry == "close")
+        ends_at = caller.expires_at if caller is not None and ends else None
+        watched = Watched(receive, send) if ends_at is None else Lease(self, ends_at, conn, receive, send)
+        if over_socket:
+            conn[SOCKET] = watched
+        return watched
 
-        left = caller.expires_at - self.guard.now()
-        with anyio.move_on_after(max(left, 0)) as window:
-            await self.app(conn, receive, watched)
-        if window.cancelled_caught and conn["type"] == "websocket" and not closed:
-            log.info("the token of %r expired; the WebSocket %s is closed", caller.subject, self.route.label)
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "token expired"})
-        elif window.cancelled_caught and not begun:
-            await self.guard.refuse(InvalidToken("The access token has expired.", id="BW208"), conn, receive, send)
+
+def gate_around(app: Any, kind: type[Gate], guard: Guard, route: RoutePlan) -> Gate:
+    """A gate around an application, or one for both declarations where the same guard has put one there already.
+
+    Each of two gates would name half of what is needed, in its refusals and in the plan.
+
+    Args:
+        app: what is to be guarded.
+        kind: the kind of gate.
+        guard: who decides.
+        route: what is declared.
+    """
+    standing = type(app)
+    # A gate that a protection put somewhere is made in another way, and stays where it is.
+    if isinstance(app, Gate) and standing.__init__ is Gate.__init__ and app.guard is guard:
+        kind = standing if issubclass(standing, kind) else kind
+        return kind(guard, both_of(app.route, route, guard.catalog), app.app)
+    return kind(guard, route, app)
 
 
 def standing_at(app: Any) -> Any:

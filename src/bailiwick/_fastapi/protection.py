@@ -296,7 +296,17 @@ class Protection:
             answer_errors(getattr(inner, "app", inner), BailiwickError, self.guard.handle_error)
         settled = self._settled(path, None)
         if isinstance(inner, Gate):  # guard.wrap(app, ...) settled it, and enforces it
-            yield None, replace(inner.route, path=path), Declared()
+            if settled is None:
+                entry = replace(inner.route, path=path)
+                # It may be mounted at several paths.
+                inner.stand_at(self, [*(one for one in inner.entries_of(self) if one.path != path), entry])
+                yield None, entry, Declared()
+                return
+            wrong = f"{path or '/'} is settled twice: by guard.wrap(...) and by mounts=. Keep one of them."
+            if self._plan is None:
+                raise ConfigurationError(wrong)
+            log.error("a route was added that is declared wrongly; it is closed: %s", wrong)
+            yield place, self._entry(place, path, Kind.MOUNT, Declared()), Declared()
             return
         if settled is None and isinstance(reason := getattr(inner, "public_reason", None), str):
             settled = Public(reason)

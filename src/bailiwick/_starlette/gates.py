@@ -1,29 +1,32 @@
-"""Gates in front of endpoints: those of a decorator, and those that `protect` puts there."""
+"""Gates in front of endpoints that are ASGI applications: those of a decorator, and those that `protect` puts there."""
 
-import inspect
 import weakref
-from dataclasses import replace
-from functools import partial, update_wrapper
+from functools import partial
 from typing import Any, Final
 
-from starlette.routing import Host, Mount, Route, WebSocketRoute, request_response, websocket_session
+from starlette.routing import Host, Mount, Route, WebSocketRoute
 
 from bailiwick._asgi.gate import Gate
 from bailiwick.errors import BailiwickError, ConfigurationError
-from bailiwick.graph import Access, RoutePlan, combine
+from bailiwick.graph import Access, RoutePlan
 
 from .answers import answer_here
-from .marks import MARK
 from .routers import Fallback, Placed
 from .unread import own_handle
 
-__all__ = ["EndpointGate", "SettledGate", "gate_of", "gate_route", "guarded_endpoint"]
+__all__ = ["EndpointGate", "SettledGate", "gate_of", "gate_route"]
 
 
 class EndpointGate(Gate):
     """A gate in front of one endpoint; in-handler checks are answered as exactly as its own refusals."""
 
     __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        # As a class is asked for its methods by whoever describes an API.
+        if name.startswith("_") or name == "app":
+            raise AttributeError(name)
+        return getattr(self.app, name)
 
     async def __call__(self, conn: Any, receive: Any, send: Any) -> None:
         answer_here(conn, BailiwickError, self.guard.handle_error)  # type: ignore[attr-defined]  # the guard is of this door
@@ -97,32 +100,3 @@ def gate_route(protection: Any, entry: RoutePlan, route: Any) -> None:
         route.app = SettledGate(protection, entry, route.app)
     else:
         route.handle = SettledGate(protection, entry, own_handle(route) or partial(type(route).handle, route))
-
-
-def guarded_endpoint(guard: Any, plan: RoutePlan, endpoint: Any) -> Any:
-    """The endpoint behind a gate, still of a kind that Starlette treats as it would have treated the endpoint."""
-    earlier: RoutePlan | None = getattr(endpoint, MARK, None)
-    if earlier is not None and earlier.access is Access.PUBLIC:
-        raise ConfigurationError(f"{plan.name} is declared public ({earlier.reason}) and has a requirement as well.")
-    plain = endpoint
-    while isinstance(plain, partial):
-        plain = plain.func
-    if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
-        return EndpointGate(guard, plan, endpoint)  # a class, or any other ASGI application
-    over_http = EndpointGate(guard, plan, request_response(endpoint))
-    over_socket = EndpointGate(guard, plan, websocket_session(endpoint))
-
-    # A function, so that Route still gives it the method GET; what it returns is called as a response is.
-    async def guarded(conn: Any) -> Any:
-        if conn.scope["type"] == "websocket":
-            return await over_socket(conn.scope, conn._receive, conn._send)  # noqa: SLF001 - the gate makes its own
-        return over_http
-
-    update_wrapper(guarded, plain)
-    both = plan
-    if earlier is not None and earlier.requirement is not None:
-        needed = [one for one in (earlier.requirement, plan.requirement) if one is not None]
-        requirement, rule = combine(needed, guard.catalog, where=plan.name)
-        both = replace(plan, requirement=requirement, rule=rule)
-    setattr(guarded, MARK, both)
-    return guarded

@@ -1,7 +1,7 @@
 """What an endpoint declares by itself, and how it is called."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -10,14 +10,17 @@ from starlette.routing import BaseRoute
 
 from bailiwick._asgi.declared import Public
 from bailiwick._asgi.gate import Gate, standing_at
+from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, RoutePlan
 
-__all__ = ["MARK", "PublicMark", "declared_by", "name_of", "source_of"]
+__all__ = ["GATE", "MARK", "PublicMark", "declared_at", "declared_by", "gates_at", "name_of", "source_of"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 # Where a decorated endpoint keeps what it declared.
 MARK = "__bailiwick__"
+# Where a guarded function keeps its gate.
+GATE = "__bailiwick_gate__"
 
 
 class PublicMark:
@@ -27,6 +30,12 @@ class PublicMark:
         setattr(self, MARK, RoutePlan("", (), Kind.HTTP, "", "", Access.PUBLIC, reason=Public(reason).reason))
 
     def __call__(self, endpoint: Endpoint) -> Endpoint:
+        earlier = declared_at(endpoint)
+        if earlier is not None and earlier.access is not Access.PUBLIC:
+            reason = getattr(self, MARK).reason
+            raise ConfigurationError(
+                f"{name_of(endpoint)} has a requirement ({earlier.needs}) and is declared public ({reason}) as well."
+            )
         mark = replace(getattr(self, MARK), name=name_of(endpoint), source=source_of(endpoint))
         marked: Any = endpoint
         if inspect.ismethod(endpoint):  # nothing can be written on a method; a partial stands for it
@@ -42,7 +51,16 @@ def declared_by(route: BaseRoute) -> RoutePlan | None:
     Args:
         route: a route of Starlette's kind.
     """
-    for holder in (getattr(route, "endpoint", None), getattr(route, "app", None)):
+    return declared_at(getattr(route, "endpoint", None), getattr(route, "app", None))
+
+
+def declared_at(*holders: Any) -> RoutePlan | None:
+    """What the first of these declares that declares anything; or None.
+
+    Args:
+        holders: endpoints, and applications.
+    """
+    for holder in holders:
         standing = standing_at(holder)
         if isinstance(standing, Gate):
             return standing.route
@@ -51,6 +69,23 @@ def declared_by(route: BaseRoute) -> RoutePlan | None:
         if isinstance(found, RoutePlan):
             return found
     return None
+
+
+def gates_at(*holders: Any) -> Iterator[Gate]:
+    """The gates that endpoints and applications were put behind when they were declared, from the outside to the inside.
+
+    Args:
+        holders: endpoints, and applications; the first counts that has a gate.
+    """
+    for holder in holders:
+        standing = standing_at(holder)
+        gate = standing if isinstance(standing, Gate) else getattr(standing, GATE, None)
+        if gate is None:
+            continue
+        while isinstance(gate, Gate):
+            yield gate
+            gate = gate.app if isinstance(gate.app, Gate) else getattr(gate.app, GATE, None)
+        return
 
 
 def name_of(endpoint: Any) -> str:

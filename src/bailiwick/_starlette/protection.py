@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 
-from bailiwick.errors import BailiwickError, ConfigurationError
-from bailiwick.graph import Plan
+from bailiwick.errors import BailiwickError
+from bailiwick.graph import Plan, RoutePlan
 
 from .answers import answer_errors
-from .gates import gate_route
+from .gates import gate_of, gate_route
 from .routers import Changes, follow_router, watch_entrance, watched_routes
 from .walk import Walk
 
@@ -52,7 +52,9 @@ class Protection:
         async def checked_first(started: Any) -> AsyncIterator[Any]:
             if self._plan is None:
                 walk = Walk(self.mounts, self.default)
-                Plan(tuple(entry for entry, _ in walk.entries(self.app, ""))).check()
+                plan = Plan(tuple(entry for entry, _ in walk.entries(self.app, "")))
+                walk.check()
+                plan.check()
             async with lifespan(started) as state:
                 # What starts up may add routes, and build anew what is there.
                 self._changes.heard()
@@ -77,12 +79,12 @@ class Protection:
             found = list(walk.entries(self.app, ""))
             plan = Plan(tuple(entry for entry, _ in found))
             if self._plan is None:
+                walk.check()
                 plan.check()
-                if walk.unused:
-                    raise ConfigurationError(
-                        f"mounts= settles paths at which nothing is served: {', '.join(sorted(walk.unused))}."
-                    )
+                walk.check_mounts()
             elif plan.undeclared:
+                for wrong in walk.wrong:
+                    log.error("a route was added that is declared wrongly; it is closed: %s", wrong)
                 log.error(
                     "routes were added that nobody settled; they are closed: %s", [one.label for one in plan.undeclared]
                 )
@@ -91,9 +93,18 @@ class Protection:
             for entry, route in found:
                 if route is not None:
                     gate_route(self, entry, route)
+            self._place([*walk.placed, *((gate_of(route), entry) for entry, route in found if route is not None)])
             self._plan = plan
             self._changes.finish(reading)
             return plan
+
+    def _place(self, standing: list[tuple[Any, RoutePlan]]) -> None:
+        """Tell each gate which entries of the plan it enforces: one endpoint may stand in several routes, and a route in several mounts."""
+        entries: dict[int, list[RoutePlan]] = {}
+        for gate, entry in standing:
+            entries.setdefault(id(gate), []).append(entry)
+        for gate in {id(gate): gate for gate, _ in standing}.values():
+            gate.stand_at(self, entries[id(gate)])
 
 
 # Which applications are protected.

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 
 from bailiwick._asgi.gate import Gate, standing_at
+from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, RoutePlan
 
 from .gates import SettledGate, gate_of
-from .marks import MARK, declared_by, name_of, source_of
+from .marks import MARK, declared_at, gates_at, name_of, source_of
 from .routers import Fallback, fallback_of, is_readable
 
 __all__ = ["Walk"]
@@ -30,6 +32,8 @@ class Walk:
     Attributes:
         applications: the mounted Starlette applications.
         unused: the paths of `mounts=` at which nothing was found.
+        wrong: what is settled in a way that cannot be meant; it is left closed.
+        placed: the gates that stand there already, each with the entry that it enforces.
     """
 
     def __init__(
@@ -40,6 +44,9 @@ class Walk:
         self._reached = reached
         self.applications: list[Starlette] = []
         self.unused = set(mounts)
+        self.wrong: list[str] = []
+        self.placed: list[tuple[Gate, RoutePlan]] = []
+        self._settled_first: dict[int, RoutePlan] = {}  # by the identity of the route
 
     def entries(self, app: Any, prefix: str) -> Iterator[tuple[RoutePlan, Any | None]]:
         """Each route's entry, and the route itself where a gate is still to be put in front of it."""
@@ -55,32 +62,76 @@ class Walk:
             else:
                 yield self._entry(route, path)
 
+    def check(self) -> None:
+        """Insist that nothing that was read is settled in a way that cannot be meant.
+
+        Raises:
+            ConfigurationError: something is.
+        """
+        if self.wrong:
+            raise ConfigurationError(" ".join(self.wrong))
+
+    def check_mounts(self) -> None:
+        """Insist that something is served at each path of `mounts=`.
+
+        Raises:
+            ConfigurationError: nothing is; what was meant is open to whatever `default=` says.
+        """
+        if self.unused:
+            raise ConfigurationError(
+                f"mounts= settles paths at which nothing is served: {', '.join(sorted(self.unused))}."
+            )
+
     def _entry(self, route: BaseRoute, path: str) -> tuple[RoutePlan, Any | None]:
-        declared = None if gate_of(route) is not None else declared_by(route)
+        gate = gate_of(route)  # from an earlier reading, or another protection's
+        behind = getattr(route, "endpoint", None), getattr(route, "app", None) if gate is None else gate.app
+        declared = declared_at(*behind)
         todo = declared is None
         if declared is None:
             declared = self._settled(path, self.default)
-        else:
-            self.unused.discard(_key(path))
+        elif self._settled(path, None) is not None:
+            declared, todo = self._twice(path, "its own declaration"), True
         endpoint = getattr(route, "endpoint", route)
         kind = Kind.MOUNT if isinstance(route, Fallback) else Kind.HTTP
-        return (
-            replace(
-                declared or NOT_DECLARED,
-                path=path or "/",
-                methods=tuple(sorted(getattr(route, "methods", None) or ())),
-                kind=Kind.WEBSOCKET if isinstance(route, WebSocketRoute) else kind,
-                name=getattr(route, "name", "") or name_of(endpoint),
-                source=source_of(endpoint),
-            ),
-            route if todo else None,
+        entry = replace(
+            declared or NOT_DECLARED,
+            path=path or "/",
+            methods=tuple(sorted(getattr(route, "methods", None) or ())),
+            kind=Kind.WEBSOCKET if isinstance(route, WebSocketRoute) else kind,
+            name=getattr(route, "name", "") or name_of(endpoint),
+            source=source_of(endpoint),
         )
+        if todo:
+            return self._alike(entry, route), route
+        self._place(entry, gates_at(*behind))
+        return entry, None
+
+    def _place(self, entry: RoutePlan, gates: Iterator[Gate]) -> None:
+        """Note where declared gates stand: the first enforces the entry itself, another behind it what it was made for."""
+        self.placed += [(gate, entry) for gate in islice(gates, 1)]
+        at = {name: getattr(entry, name) for name in ("path", "methods", "kind", "name", "source")}
+        self.placed += [(gate, replace(gate.route, **at)) for gate in gates]
+
+    def _alike(self, entry: RoutePlan, route: Any) -> RoutePlan:
+        """The entry of a route in front of which one gate is put, whatever mounts it is reached by."""
+        first = self._settled_first.setdefault(id(route), entry)
+        if _decision(first) == _decision(entry):
+            return entry
+        self.wrong.append(
+            f"{first.label} and {entry.label} are one route, and settled differently; build it for each of its paths."
+        )
+        return replace(entry, access=Access.UNDECLARED, requirement=None, rule=None, step_up=None)
 
     def _settled(self, path: str, otherwise: Any) -> RoutePlan | None:
         """What `mounts=` says about a path."""
         self.unused.discard(_key(path))
         found: RoutePlan | None = getattr(self.mounts.get(_key(path), otherwise), MARK, None)
         return found
+
+    def _twice(self, path: str, how: str) -> RoutePlan:
+        """What stands in for two settlements of one route, of which only one would be asked."""
+        self.wrong.append(f"{path or '/'} is settled twice: by {how} and by mounts=. Keep one of them.")
+        return NOT_DECLARED
 
     def _mounted(self, route: Any, path: str) -> Iterator[tuple[RoutePlan, Any | None]]:
         standing = route.app
@@ -90,8 +141,14 @@ class Walk:
         inner = getattr(route, "_base_app", None) or standing
         if isinstance(inner, SettledGate):
             inner = inner.app
-        if isinstance(gate := standing_at(standing), Gate):
-            yield replace(gate.route, path=path, kind=Kind.MOUNT), None
+        if isinstance(gate := standing_at(standing), Gate) or isinstance(gate := standing_at(inner), Gate):
+            if settled is None:
+                entry = replace(gate.route, path=path or "/", kind=Kind.MOUNT)
+                self._place(entry, gates_at(gate))
+                yield entry, None
+            else:
+                closed = self._twice(path, "guard.wrap(...)")
+                yield replace(closed, path=path, kind=Kind.MOUNT, name=gate.route.name), route
             return
         if settled is None and isinstance(reason := getattr(inner, "public_reason", None), str):
             settled = RoutePlan("", (), Kind.MOUNT, "", "", Access.PUBLIC, reason=reason)
@@ -102,7 +159,12 @@ class Walk:
             self.applications.append(inner)
         if settled is None:
             settled = getattr(self.default, MARK, None) or NOT_DECLARED
-        yield replace(settled, path=path, kind=Kind.MOUNT, name=name_of(inner), source=""), route
+        entry = replace(settled, path=path, kind=Kind.MOUNT, name=name_of(inner), source="")
+        yield self._alike(entry, route), route
+
+
+def _decision(entry: RoutePlan) -> tuple[Any, ...]:
+    return entry.access, entry.requirement, entry.step_up, entry.close_on_expiry
 
 
 def _key(path: str) -> str:

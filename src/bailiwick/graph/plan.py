@@ -97,9 +97,11 @@ class RoutePlan:
     @property
     def label(self) -> str:
         """How a person names the route: "GET /users"."""
+        # What no application has placed anywhere has a name only.
+        where = self.path or self.name
         if self.kind is Kind.HTTP:
-            return f"{'|'.join(self.methods)} {self.path}"
-        return f"{'WS' if self.kind is Kind.WEBSOCKET else 'MOUNT'} {self.path}"
+            return f"{'|'.join(self.methods)} {where}".lstrip()
+        return f"{'WS' if self.kind is Kind.WEBSOCKET else 'MOUNT'} {where}"
 
     @property
     def needs(self) -> str:
