@@ -10,6 +10,7 @@ from FasterAPI import Faster
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
 from test_fastapi_attacks import over_asgi
 
 from bailiwick import all_of, any_of
@@ -341,3 +342,97 @@ def test_who_answers_all_refusals_goes_on_doing_so(catalog, issuer, kind, app):
     app.add_route("/x", functools.partial(raising, InvalidToken("Another token.")))
 
     assert over_asgi(app, "/x", bearer(issuer.token()))[0] == 418
+
+
+def plain_fastapi(guard):
+    app = FastAPI(openapi_url=None)
+    app.get("/x", dependencies=[guard.requires("items")])(handler)
+    return app
+
+
+def plain_fasterapi(guard):
+    app = Faster(openapi_url=None)
+    app.get("/x", dependencies=[guard.requires("items")])(handler)
+    return app
+
+
+def plain_starlette(guard):
+    return Starlette(routes=[Route("/x", guard.requires("items")(said))])
+
+
+DECLARED = {
+    "fastapi": (FastAPIGuard, plain_fastapi),
+    "fasterapi": (FasterAPIGuard, plain_fasterapi),
+    "starlette": (StarletteGuard, plain_starlette),
+}
+
+
+@pytest.mark.parametrize("door", DECLARED)
+def test_mounts_that_settle_only_what_declares_something_itself_fail_the_start(catalog, issuer, door):
+    kind, build = DECLARED[door]
+    guard = kind(catalog, issuer)
+    app = build(guard)
+    guard.protect(app, mounts={"/x/": guard.requires("me")})
+    wrong = "/x is settled twice: by its own declaration and by mounts="
+    with pytest.raises(ConfigurationError, match=wrong), TestClient(app):
+        pass
+
+
+@pytest.mark.parametrize("door", DECLARED)
+def test_a_route_that_declares_something_may_share_its_path_with_a_mount_that_is_settled(catalog, issuer, door):
+    kind, build = DECLARED[door]
+    guard = kind(catalog, issuer)
+    app = build(guard)
+    app.mount("/x", Starlette(routes=[Route("/in", said)]))
+    guard.protect(app, mounts={"/x": guard.requires("me")})
+    with TestClient(app) as client:
+        if door != "fasterapi":  # there a mount has its own path to itself
+            assert client.get("/x", headers=issuer.bearer("items")).status_code == 200
+        assert client.get("/x/in", headers=issuer.bearer("items")).status_code == 403
+        assert client.get("/x/in", headers=issuer.bearer("me")).status_code == 200
+
+
+def twice_in_fastapi(mounted):
+    app = FastAPI(openapi_url=None)
+    app.mount("/v1", mounted)
+    app.mount("/v2", mounted)
+    return app
+
+
+def twice_in_starlette(mounted):
+    return Starlette(routes=[Mount("/v1", mounted), Mount("/v2", mounted)])
+
+
+def inner_fastapi():
+    inner = FastAPI(openapi_url=None)
+    inner.get("/x")(handler)
+    return inner
+
+
+def inner_starlette():
+    return Starlette(routes=[Route("/x", said)])
+
+
+TWICE = {
+    "fastapi": (FastAPIGuard, twice_in_fastapi, inner_fastapi),
+    "fastapi, over starlette": (FastAPIGuard, twice_in_fastapi, inner_starlette),
+    "starlette": (StarletteGuard, twice_in_starlette, inner_starlette),
+}
+
+
+@pytest.mark.parametrize("door", TWICE)
+def test_one_application_that_is_mounted_twice_is_not_decided_by_the_last_of_its_mounts(catalog, issuer, door):
+    kind, build, inner = TWICE[door]
+    guard = kind(catalog, issuer)
+    app = build(inner())
+    guard.protect(app, mounts={"/v1/x": guard.requires("items"), "/v2/x": guard.requires("me")})
+    with pytest.raises(ConfigurationError, match="are one route, and settled differently"), TestClient(app):
+        pass
+
+    app = build(inner())
+    alike = kind(catalog, issuer)
+    alike.protect(app, mounts={"/v1/x": alike.requires("items"), "/v2/x": alike.requires("items")})
+    with TestClient(app) as client:
+        for path in ("/v1/x", "/v2/x"):
+            assert client.get(path, headers=issuer.bearer("items")).status_code == 200
+            assert client.get(path, headers=issuer.bearer("me")).status_code == 403

@@ -351,7 +351,7 @@ def test_what_is_settled_twice_at_the_root_is_named_too(guard):
         guard.plan(app)
 
 
-@pytest.mark.parametrize("route", [wrapped_twice, wrapped_behind_middleware, wrapped_route, decorated])
+@pytest.mark.parametrize("route", [wrapped_twice, wrapped_behind_middleware])
 def test_what_is_settled_twice_while_the_application_runs_is_closed_and_the_others_go_on(guard, issuer, route, caplog):
     app = Starlette(routes=[Route("/old", said), Mount("/files", asgi_said)])
     guard.protect(app, default=guard.requires("items"), mounts={"/files": guard.requires("me")})

@@ -8,7 +8,7 @@ from bailiwick.graph.plan import Access, RoutePlan, StepUp, combine
 from bailiwick.scopes import Catalog, Principal, Requirement, all_of
 from bailiwick.tokens.bearer import StepUpNeeded
 
-__all__ = ["Public", "as_requirement", "both_of", "check_step_up", "closes_on_expiry", "step_up_of"]
+__all__ = ["Public", "as_requirement", "both_of", "check_step_up", "closes_on_expiry", "settled_twice", "step_up_of"]
 
 CLOCK_SKEW: Final = 300  # seconds by which an issuer's clock may be ahead: the most that a verifier allows
 
@@ -114,3 +114,13 @@ def check_step_up(needed: StepUp, caller: Principal, now: float) -> None:
         # Written so that not-a-number refuses; what lies in the future would stay recent for as long as it liked.
         if not isinstance(at, int | float) or isinstance(at, bool) or not -CLOCK_SKEW <= now - at <= needed.max_age:
             raise StepUpNeeded("A more recent authentication is required.", acr=needed.acr, max_age=needed.max_age)
+
+
+def settled_twice(path: str, how: str = "its own declaration") -> str:
+    """What is wrong where `mounts=` names what is settled already; one of the two would never be asked.
+
+    Args:
+        path: of what is served.
+        how: what settles it.
+    """
+    return f"{path or '/'} is settled twice: by {how} and by mounts=. Keep one of them."

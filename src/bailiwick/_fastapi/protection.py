@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
 
-from bailiwick._asgi.declared import Public
+from bailiwick._asgi.declared import Public, settled_twice
 from bailiwick._asgi.gate import Gate
 from bailiwick._starlette.answers import answer_errors
 from bailiwick._starlette.marks import declared_by
@@ -74,6 +74,8 @@ class Protection:
         self._operations: dict[Any, Operations] = {}
         self._wrong: list[ConfigurationError] = []
         self._unused: set[str] = set()
+        self._by_themselves: set[str] = set()  # the paths of routes that declare something
+        self._settled_first: dict[int, tuple[Any, RoutePlan]] = {}  # by the identity of what a gate stands in front of
         self._signatures = Signatures()
         self._changes = Changes(self.compile)
         self._lock = threading.RLock()
@@ -201,9 +203,12 @@ class Protection:
         app.openapi = Document(app, write, self)
 
     def _unused_mounts(self) -> Iterator[ConfigurationError]:
-        if self._unused:
+        # A route that declares something itself may share its path with what `mounts=` is meant for.
+        twice = self._unused & self._by_themselves
+        yield from (ConfigurationError(settled_twice(path)) for path in sorted(twice))
+        if self._unused - twice:
             yield ConfigurationError(
-                f"mounts= settles paths at which nothing is served: {', '.join(sorted(self._unused))}. "
+                f"mounts= settles paths at which nothing is served: {', '.join(sorted(self._unused - twice))}. "
                 "What was meant is open to whatever default= says."
             )
 
@@ -214,6 +219,8 @@ class Protection:
         self._operations = {}
         self._wrong = []
         self._unused = set(self.mounts)
+        self._by_themselves.clear()
+        self._settled_first.clear()
         return list(self._walk(self.app, "", reading))
 
     def _walk(self, app: Any, prefix: str, reading: Reading) -> Iterator[Found]:
@@ -264,23 +271,35 @@ class Protection:
         if by_hand is not None and not (
             isinstance(standing, RouteGate) and standing.route is by_hand
         ):  # the Starlette door, or guard.wrap(app, ...), settled it and enforces it
-            entry = self._entry(place, path, kind, Declared())
-            return (
-                None,
-                replace(by_hand, path=entry.path, methods=entry.methods, kind=kind, name=entry.name),
-                Declared(),
-            )
+            self._by_themselves.add(path.rstrip("/") or "/")
+            there = self._entry(place, path, kind, Declared())
+            entry = replace(by_hand, path=there.path, methods=there.methods, kind=kind, name=there.name)
+            return None, entry, Declared()
         declared = self._read(place, where)
+        if not is_empty(declared):
+            self._by_themselves.add(path.rstrip("/") or "/")
         if is_empty(declared) and place.original is self._metadata:
             settle(declared, Public("protected resource metadata (RFC 9728)"))
         if is_empty(declared) and place.path in own_paths and internals.is_documentation(place):
             settle(declared, self.docs)
         if is_empty(declared):
             settle(declared, self._settled(path, self.default))
-        else:
-            self._unused.discard(path.rstrip("/") or "/")
         check_scopes_are_read(declared, where)
-        return place, self._entry(place, path, kind, declared), declared
+        entry = self._entry(place, path, kind, declared)
+        self._check_alike(place, entry)
+        return place, entry, declared
+
+    def _check_alike(self, place: internals.Place, entry: RoutePlan) -> None:
+        """Insist that a route needs the same by each path that leads to it: one gate stands in front of it.
+
+        Raises:
+            ConfigurationError: it is mounted twice, and settled differently.
+        """
+        _, first = self._settled_first.setdefault(id(place.route), (place.route, entry))
+        if first.decision != entry.decision:
+            raise ConfigurationError(
+                f"{first.label} and {entry.label} are one route, and settled differently; build it for each of its paths."
+            )
 
     def _settled(self, path: str, otherwise: Need | Public | None) -> Need | Public | None:
         """What `mounts=` says about a path."""
@@ -302,7 +321,7 @@ class Protection:
                 inner.stand_at(self, [*(one for one in inner.entries_of(self) if one.path != path), entry])
                 yield None, entry, Declared()
                 return
-            wrong = f"{path or '/'} is settled twice: by guard.wrap(...) and by mounts=. Keep one of them."
+            wrong = settled_twice(path, "guard.wrap(...)")
             if self._plan is None:
                 raise ConfigurationError(wrong)
             log.error("a route was added that is declared wrongly; it is closed: %s", wrong)
@@ -321,7 +340,9 @@ class Protection:
             return
         declared = Declared()
         settle(declared, settled if settled is not None else self.default)
-        yield place, self._entry(place, path, Kind.MOUNT, declared), declared
+        entry = self._entry(place, path, Kind.MOUNT, declared)
+        self._check_alike(place, entry)
+        yield place, entry, declared
 
     def _read(self, place: internals.Place, where: str) -> Declared:
         declared = Declared()

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from bailiwick._asgi.declared import Public
+from bailiwick._asgi.declared import Public, settled_twice
 from bailiwick._asgi.gate import Gate
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Dependant, Kind, Plan, RoutePlan
@@ -55,6 +55,7 @@ class Protection:
         self.default = default
         self.is_derived = False  # made for an application that a protected one mounts
         self.unused = set(self.mounts)
+        self.by_themselves: set[str] = set()  # the paths of routes that declare something
         # WebSocket handlers whose place another one took before the start.
         self._replaced: list[tuple[str, Any]] = []
         self._plan: Plan | None = None
@@ -93,6 +94,7 @@ class Protection:
                 return self._current(self._plan)
             self._at = {}
             self.unused = set(self.mounts)
+            self.by_themselves = set()
             routes = [self._read(route) for route in self._routes()]
             for served in routes:
                 self._check_address(served.method, served.path, served.entry)
@@ -145,6 +147,10 @@ class Protection:
             plan = self.compile()
             if not self._finished:
                 plan.check()
+                # A route that declares something itself may share its path with what `mounts=` is meant for.
+                twice = self.unused & self.by_themselves
+                if twice:
+                    raise ConfigurationError(" ".join(map(settled_twice, sorted(twice))))
                 if self.unused:
                     raise ConfigurationError(
                         f"mounts= settles paths at which nothing is served: {', '.join(sorted(self.unused))}. "
@@ -232,11 +238,10 @@ class Protection:
         where = f"{method} {path}"
         roots, target = read_route(handler, route.get("dependencies"), where)
         declared = read_declared(self.guard, (*roots, target), where)
-        if declared.is_empty and is_documentation(self.app, path, handler):
+        is_ours = not declared.is_empty or not is_documentation(self.app, path, handler)
+        if not is_ours:
             declared.settle(self.docs)
-        settled = self._settled(path)
-        if declared.is_empty:
-            declared.settle(settled)
+        self._settle(declared, path, by_itself=is_ours)
         entry = entry_of(self.guard.catalog, path, (method,), Kind.HTTP, handler, declared)
         metadata = {name: value for name, value in route.items() if name not in {"method", "path", "handler"}}
         metadata["dependencies"] = None  # they are run behind the gate
@@ -251,10 +256,15 @@ class Protection:
             closed = guarded(self.guard, entry, handler, NEVER, self._refusals.make, {})
             yield Served(method, path, entry, closed, {})
 
-    def _settled(self, path: str) -> Settled:
-        """What `mounts=` or else `default=` says about a path."""
-        self.unused.discard(path_key(path))
-        return self.mounts.get(path_key(path), self.default)
+    def _settle(self, declared: Declared, path: str, *, by_itself: bool = True) -> None:
+        """Let `mounts=`, or else `default=`, settle a route that declares nothing."""
+        key = path_key(path)
+        if by_itself and not declared.is_empty:
+            self.by_themselves.add(key)
+            return
+        self.unused.discard(key)
+        if declared.is_empty:
+            declared.settle(self.mounts.get(key, self.default))
 
     def _behind_gate(
         self, entry: RoutePlan, handler: Any, roots: list[Dependant], target: Dependant, metadata: Mapping[str, Any]
@@ -272,9 +282,7 @@ class Protection:
         where = f"WS {path}"
         _, target = read_route(handler, None, where)
         declared = read_declared(self.guard, [target], where)
-        settled = self._settled(path)
-        if declared.is_empty:
-            declared.settle(settled)
+        self._settle(declared, path)
         entry = entry_of(self.guard.catalog, path, (), Kind.WEBSOCKET, handler, declared)
         program = SocketProgram(handler, target, self.guard, where)
         return entry, guarded_socket(self.guard, entry, program, self.app)
@@ -288,10 +296,11 @@ class Protection:
         key = path_key(path)
         if isinstance(mounted, Gate):  # guard.wrap(app, ...) settled it, and enforces it
             if key in self.mounts:
-                raise ConfigurationError(
-                    f"{path or '/'} is settled twice: by guard.wrap(...) and by mounts=. Keep one of them."
-                )
-            return [replace(mounted.route, path=path, kind=Kind.MOUNT)], mounted
+                raise ConfigurationError(settled_twice(path, "guard.wrap(...)"))
+            entry = replace(mounted.route, path=path, kind=Kind.MOUNT)
+            # It may be mounted at several paths.
+            mounted.stand_at(self, [*(one for one in mounted.entries_of(self) if one.path != path), entry])
+            return [entry], mounted
         self.unused.discard(key)
         settled = self.mounts.get(key)
         if settled is None and isinstance(reason := getattr(mounted, "public_reason", None), str):
@@ -328,6 +337,7 @@ class Protection:
                 "Protect it by itself, or settle both alike."
             )
         inner.compile(strict=False)
+        self.by_themselves |= {prefix + key for key in inner.by_themselves}
         if inner.is_derived:
             self.unused -= {prefix + key for key in below if key not in inner.unused}
         else:
@@ -342,7 +352,7 @@ class Protection:
         """
         address = address_of(method, path)
         earlier = self._at.setdefault(address, entry)
-        if (earlier.access, earlier.requirement, earlier.step_up) != (entry.access, entry.requirement, entry.step_up):
+        if earlier.decision != entry.decision:
             raise ConfigurationError(
                 f"{entry.label} is declared twice, first as {earlier.label} ({earlier.needs}, {earlier.source}), then "
                 f"({entry.needs}, {entry.source}). FasterAPI serves the later one only; remove one of them.",

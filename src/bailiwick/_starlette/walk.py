@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 
+from bailiwick._asgi.declared import settled_twice
 from bailiwick._asgi.gate import Gate, standing_at
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, RoutePlan
@@ -47,6 +48,7 @@ class Walk:
         self.wrong: list[str] = []
         self.placed: list[tuple[Gate, RoutePlan]] = []
         self._settled_first: dict[int, RoutePlan] = {}  # by the identity of the route
+        self._by_themselves: set[str] = set()  # the paths of routes that declare something
 
     def entries(self, app: Any, prefix: str) -> Iterator[tuple[RoutePlan, Any | None]]:
         """Each route's entry, and the route itself where a gate is still to be put in front of it."""
@@ -72,11 +74,15 @@ class Walk:
             raise ConfigurationError(" ".join(self.wrong))
 
     def check_mounts(self) -> None:
-        """Insist that something is served at each path of `mounts=`.
+        """Insist that each path of `mounts=` settles something. A route that declares something itself may share the path.
 
         Raises:
-            ConfigurationError: nothing is; what was meant is open to whatever `default=` says.
+            ConfigurationError: nothing is served there, and what was meant is open to whatever `default=` says; or all
+                that is declares something itself.
         """
+        twice = self.unused & self._by_themselves
+        if twice:
+            raise ConfigurationError(" ".join(map(settled_twice, sorted(twice))))
         if self.unused:
             raise ConfigurationError(
                 f"mounts= settles paths at which nothing is served: {', '.join(sorted(self.unused))}."
@@ -89,8 +95,8 @@ class Walk:
         todo = declared is None
         if declared is None:
             declared = self._settled(path, self.default)
-        elif self._settled(path, None) is not None:
-            declared, todo = self._twice(path, "its own declaration"), True
+        else:
+            self._by_themselves.add(_key(path))
         endpoint = getattr(route, "endpoint", route)
         kind = Kind.MOUNT if isinstance(route, Fallback) else Kind.HTTP
         entry = replace(
@@ -115,7 +121,7 @@ class Walk:
     def _alike(self, entry: RoutePlan, route: Any) -> RoutePlan:
         """The entry of a route in front of which one gate is put, whatever mounts it is reached by."""
         first = self._settled_first.setdefault(id(route), entry)
-        if _decision(first) == _decision(entry):
+        if first.decision == entry.decision:
             return entry
         self.wrong.append(
             f"{first.label} and {entry.label} are one route, and settled differently; build it for each of its paths."
@@ -128,9 +134,9 @@ class Walk:
         found: RoutePlan | None = getattr(self.mounts.get(_key(path), otherwise), MARK, None)
         return found
 
-    def _twice(self, path: str, how: str) -> RoutePlan:
-        """What stands in for two settlements of one route, of which only one would be asked."""
-        self.wrong.append(f"{path or '/'} is settled twice: by {how} and by mounts=. Keep one of them.")
+    def _twice(self, path: str) -> RoutePlan:
+        """What stands in for two settlements of one mount, of which only one would be asked."""
+        self.wrong.append(settled_twice(path, "guard.wrap(...)"))
         return NOT_DECLARED
 
     def _mounted(self, route: Any, path: str) -> Iterator[tuple[RoutePlan, Any | None]]:
@@ -147,7 +153,7 @@ class Walk:
                 self._place(entry, gates_at(gate))
                 yield entry, None
             else:
-                closed = self._twice(path, "guard.wrap(...)")
+                closed = self._twice(path)
                 yield replace(closed, path=path, kind=Kind.MOUNT, name=gate.route.name), route
             return
         if settled is None and isinstance(reason := getattr(inner, "public_reason", None), str):
@@ -161,10 +167,6 @@ class Walk:
             settled = getattr(self.default, MARK, None) or NOT_DECLARED
         entry = replace(settled, path=path, kind=Kind.MOUNT, name=name_of(inner), source="")
         yield self._alike(entry, route), route
-
-
-def _decision(entry: RoutePlan) -> tuple[Any, ...]:
-    return entry.access, entry.requirement, entry.step_up, entry.close_on_expiry
 
 
 def _key(path: str) -> str:

@@ -95,6 +95,11 @@ class RoutePlan:
         return self.reason if self.access is Access.PUBLIC else ""
 
     @property
+    def decision(self) -> tuple[Access, Requirement | None, StepUp | None, bool]:
+        """What is decided here, wherever the route stands: two routes with the same one let the same callers through."""
+        return self.access, self.requirement, self.step_up, self.close_on_expiry
+
+    @property
     def label(self) -> str:
         """How a person names the route: "GET /users"."""
         # What no application has placed anywhere has a name only.
