@@ -115,7 +115,8 @@ class AuthorizationServer:
         token_bytes: the source of randomness: a number of bytes in, that many random bytes out.
 
     Raises:
-        ConfigurationError: the issuer is not one, or the settings contradict the arguments.
+        ConfigurationError: the issuer is not one, the settings contradict the arguments, or what counts guesses
+            in Redis is not installed.
 
     Source: RFC 6749, RFC 7009, RFC 7662, RFC 8414.
     """
@@ -343,8 +344,14 @@ class AuthorizationServer:
 
 def _shared(address: str) -> Attempts:
     # An extra: most authorities are one process, and need no Redis.
-    from bailiwick.machine.shared_attempts import SharedAttempts
-
+    try:
+        from bailiwick.machine.shared_attempts import SharedAttempts
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        # Not the address, which may hold a password.
+        raise ConfigurationError(
+            f"attempts names Redis, and the package {package} is not installed: pip install 'bailiwick[redis]'"
+        ) from missing
     return SharedAttempts(address)
 
 

@@ -230,3 +230,24 @@ hosts = ["clients.example"]
     assert str(settings.resource("https://files.example").scopes) == "posts:read"
     assert settings.metadata_documents.hosts == ("clients.example",)
     assert (settings.registration.quota, settings.registration.grants) == (3, ("authorization_code",))
+
+
+@pytest.mark.parametrize("package", ["limits", "redis"])
+class TestWithCountsInRedisAndAPackageMissing:
+    @pytest.fixture(autouse=True)
+    def missing(self, package, house, monkeypatch):
+        file = house.folder / "bailiwick.toml"
+        file.write_text(f'attempts = "redis://:hunter2@localhost:6379/0"\n{file.read_text()}')
+        for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)  # whoever imports it is told that it is not there
+        monkeypatch.delitem(sys.modules, "bailiwick.machine.shared_attempts", raising=False)
+
+    @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["check"]], ids=lambda words: words[0])
+    def test_what_would_count_guesses_says_what_to_install(self, house, package, command):
+        refusal = house.refusal(*command, code=2)
+        assert f"the package {package} is not installed: pip install 'bailiwick[redis]' [BW100]" in refusal
+        assert "hunter2" not in refusal
+
+    def test_what_counts_no_guesses_works(self, house):
+        assert [one["name"] for one in house.json("user", "list")] == ["ada"]

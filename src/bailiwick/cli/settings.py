@@ -203,8 +203,11 @@ class Configured(BaseSettings):
             raise ConfigurationError("Former key-encryption keys need a present one, which seals anew.", id="BW110")
         return []
 
-    def server(self) -> AuthorizationServer:
+    def server(self, *, counting: bool = True) -> AuthorizationServer:
         """The authority, not opened yet.
+
+        Args:
+            counting: whether anybody will guess at it; without, what counts guesses in Redis is left alone.
 
         Raises:
             ConfigurationError: something of the settings is missing or wrong.
@@ -218,7 +221,7 @@ class Configured(BaseSettings):
             store=self.store,
             settings=settings,
             seals=self.seals(),
-            attempts=self.attempts.get_secret_value() if self.attempts is not None else None,
+            attempts=self.attempts.get_secret_value() if self.attempts is not None and counting else None,
         )
 
 
