@@ -115,8 +115,8 @@ class AuthorizationServer:
         token_bytes: the source of randomness: a number of bytes in, that many random bytes out.
 
     Raises:
-        ConfigurationError: the issuer is not one, the settings contradict the arguments, or what counts guesses
-            in Redis is not installed.
+        ConfigurationError: the issuer is not one, the settings contradict the arguments or name a scope that the
+            catalog does not know (BW102), or what counts guesses in Redis is not installed.
 
     Source: RFC 6749, RFC 7009, RFC 7662, RFC 8414.
     """
@@ -141,6 +141,7 @@ class AuthorizationServer:
             settings = Settings(issuer, audience)
         elif settings.issuer != issuer or (audience and settings.audience != audience):
             raise ConfigurationError("The settings are for another issuer or audience than the server.")
+        settings.check_scopes(catalog)
         self.catalog = catalog
         self.settings = settings
         self.issuer = issuer

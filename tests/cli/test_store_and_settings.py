@@ -232,6 +232,10 @@ hosts = ["clients.example"]
     assert (settings.registration.quota, settings.registration.grants) == (3, ("authorization_code",))
 
 
+# Without a socket, so that a `serve` that sees nothing wrong ends too.
+BY_SERVING_AND_CHECKING = [["serve", "--host", "nowhere.invalid"], ["check"]]
+
+
 @pytest.mark.parametrize("package", ["limits", "redis"])
 class TestWithCountsInRedisAndAPackageMissing:
     @pytest.fixture(autouse=True)
@@ -243,7 +247,7 @@ class TestWithCountsInRedisAndAPackageMissing:
         monkeypatch.setitem(sys.modules, package, None)  # whoever imports it is told that it is not there
         monkeypatch.delitem(sys.modules, "bailiwick.machine.shared_attempts", raising=False)
 
-    @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["check"]], ids=lambda words: words[0])
+    @pytest.mark.parametrize("command", BY_SERVING_AND_CHECKING, ids=lambda words: words[0])
     def test_what_would_count_guesses_says_what_to_install(self, house, package, command):
         refusal = house.refusal(*command, code=2)
         assert f"the package {package} is not installed: pip install 'bailiwick[redis]' [BW100]" in refusal
@@ -251,3 +255,35 @@ class TestWithCountsInRedisAndAPackageMissing:
 
     def test_what_counts_no_guesses_works(self, house):
         assert [one["name"] for one in house.json("user", "list")] == ["ada"]
+
+
+@pytest.mark.parametrize("command", BY_SERVING_AND_CHECKING, ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("table", "where"),
+    [
+        ('[registration]\nceiling = ["posts:raed"]', "registration.ceiling"),
+        ('[registration]\nceiling = ["posts:*"]\ndefault = ["posts:raed"]', "registration.default"),
+        ('[metadata_documents]\nceiling = ["posts:raed"]', "metadata_documents.ceiling"),
+        (
+            '[[resources]]\nidentifier = "https://a.example"\nscopes = ["posts:raed"]',
+            "The resource 'https://a.example'",
+        ),
+    ],
+    ids=["registration", "default", "documents", "resource"],
+)
+def test_a_scope_in_the_settings_that_the_catalog_does_not_know_is_refused_with_the_nearest(
+    house, command, table, where
+):
+    file = house.folder / "bailiwick.toml"
+    file.write_text(f"{file.read_text()}\n{table}\n")
+    said = f"{where} names 'posts:raed', which is not in the catalog. Did you mean 'posts:read'? [BW102]"
+    assert said in house.refusal(*command, code=2)
+
+
+@pytest.mark.parametrize("token", ["9f86d0\N{HORIZONTAL ELLIPSIS}", "the token itself", "9f" * 31, "9g" * 32])
+def test_an_initial_token_that_is_no_digest_is_refused_with_the_line_that_makes_one(house, token):
+    file = house.folder / "bailiwick.toml"
+    file.write_text(f'{file.read_text()}\n[registration]\nceiling = ["posts:read"]\ninitial_tokens = ["{token}"]\n')
+    said = house.refusal("check", code=2)
+    assert "SHA-256 digests, 64 hex digits each: printf %s TOKEN | sha256sum [BW100]" in said
+    assert token not in said

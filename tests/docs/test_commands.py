@@ -103,6 +103,21 @@ def test_the_page_about_operating_the_authority_can_be_followed_from_top_to_bott
     assert followed >= 12
 
 
+def test_the_settings_that_the_page_about_operating_the_authority_shows_are_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("BAILIWICK_")]:
+        monkeypatch.delenv(name)
+    for words in (["init"], ["db", "upgrade"]):
+        assert CliRunner().invoke(app, words).exit_code == 0
+    begun = Path("bailiwick.toml").read_text()
+    shown = re.findall(r"^```toml\n(.*?)^```", OPERATE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(shown) >= 3
+    for text in shown:
+        Path("bailiwick.toml").write_text(begun + text if text.startswith("[") else text + begun)
+        done = CliRunner().invoke(app, ["check"])
+        assert done.exit_code == 0, (text, done.output)
+
+
 @pytest.fixture
 def demo(tmp_path):
     """The demo's address and the secret of demo-service."""
