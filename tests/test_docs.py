@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,20 @@ def test_every_make_target_that_is_named_exists():
     for page in PAGES:
         named_here = set(re.findall(r"(?:\$|`)\s?make ([a-z-]+)", page.read_text(encoding="utf-8")))
         assert named_here <= targets, named(page)
+
+
+def test_make_run_installs_all_that_the_demos_pages_are_made_of(tmp_path):
+    command = ["make", "-n", "run", f"VENV={tmp_path}/venv"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    wanted, found = re.search(r"-e '\.\[([a-z,]+)\]'", said)[1].split(","), set()
+    while wanted:
+        for one in extras[wanted.pop()]:
+            inner = re.match(r"bailiwick\[([a-z,]+)\]", one)
+            wanted += inner[1].split(",") if inner else []
+            found.add(re.match(r"[\w-]+", one)[0])
+    # Swagger UI's files, without which /docs is a white page where there is no network.
+    assert {"fastapi", "uvicorn", "typer", "fastapi-offline"} <= found
 
 
 def test_every_error_id_has_its_place_in_the_reference():

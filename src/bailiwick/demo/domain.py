@@ -87,14 +87,14 @@ DOCS_CLIENT: Final = "demo-docs"
 CLIENTS: Final = (
     DemoClient(
         "demo-cli",
-        "The demo's command line",
+        "Demo command line",
         grants=("password", DEVICE_CODE, "refresh_token"),
         scopes=("admin:*",),
         default=tuple(CATALOG),
     ),
     DemoClient(
         "demo-web",
-        "The demo's web page",
+        "Demo web page",
         grants=("authorization_code", "refresh_token"),
         scopes=("admin:*",),
         default=READING,
@@ -102,7 +102,7 @@ CLIENTS: Final = (
     ),
     DemoClient(
         DOCS_CLIENT,
-        "The demo's API documentation",
+        "Demo API documentation",
         grants=("authorization_code", "password", "refresh_token"),
         scopes=("admin:*",),
         default=READING,
@@ -110,7 +110,7 @@ CLIENTS: Final = (
     ),
     DemoClient(
         "demo-service",
-        "The demo's nightly job",
+        "Demo nightly job",
         grants=("client_credentials",),
         scopes=("users:read", "posts:*", "items:*"),
         default=("posts:read", "items:read"),
