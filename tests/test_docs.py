@@ -126,3 +126,25 @@ def test_every_error_id_has_its_place_in_the_reference():
     page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     for name, text in IDS.items():
         assert f'<a id="{name.lower()}"></a>`{name}` | {text}' in page
+
+
+def test_the_news_names_the_version_to_which_stores_are_brought():
+    from bailiwick.storage.migrations import HEAD
+
+    news = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "changelog.d").glob("*.md"))
+    assert set(re.findall(r"brought to version (\w+)", news)) == {HEAD.partition("_")[0]}
+
+
+def test_the_package_describes_itself_by_what_is_there():
+    import typer.main
+
+    from bailiwick.cli.app import app
+
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["description"]
+    proves = {"audit", "prove"} <= typer.main.get_command(app).commands.keys()
+    assert ("proof" in package) is proves
+
+
+def test_the_page_about_scopes_says_which_grants_a_presented_token_bounds():
+    page = (ROOT / "docs" / "concepts" / "scopes.md").read_text(encoding="utf-8")
+    assert re.search(r"^ *& what the presented token carries +\(exchange, refresh\)$", page, re.MULTILINE)
