@@ -79,6 +79,7 @@ class DemoClient:
 
 
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 section 3.4
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - RFC 8693 section 2.1
 
 READING: Final = ("users:read", "posts:read", "items:read")
 
@@ -111,7 +112,7 @@ CLIENTS: Final = (
     DemoClient(
         "demo-service",
         "Demo nightly job",
-        grants=("client_credentials",),
+        grants=("client_credentials", TOKEN_EXCHANGE),
         scopes=("users:read", "posts:*", "items:*"),
         default=("posts:read", "items:read"),
         confidential=True,
