@@ -148,3 +148,16 @@ def test_the_package_describes_itself_by_what_is_there():
 def test_the_page_about_scopes_says_which_grants_a_presented_token_bounds():
     page = (ROOT / "docs" / "concepts" / "scopes.md").read_text(encoding="utf-8")
     assert re.search(r"^ *& what the presented token carries +\(exchange, refresh\)$", page, re.MULTILINE)
+
+
+def test_the_owner_of_a_note_of_the_tutorial_is_a_lasting_id_as_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pages = [ROOT / "docs" / "tutorial.md", ROOT / "docs" / "how-to" / "embed-the-authority.md"]
+    assert all("lasting id (`usr_...`)" in page.read_text(encoding="utf-8") for page in pages)
+    names = run_examples(pages[0])
+    form = {"grant_type": "password", "client_id": "notes-cli", "username": "ada"}
+    with TestClient(names["app"], base_url="http://127.0.0.1:8000") as http:
+        answer = http.post("/auth/token", data=form | {"password": "correct horse battery staple"})
+        token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        made = http.post("/notes", params={"text": "hello"}, headers=token).json()
+    assert made["by"].startswith("usr_")
