@@ -116,7 +116,7 @@ class AuthorizationServer:
 
     Raises:
         ConfigurationError: the issuer is not one, the settings contradict the arguments or name a scope that the
-            catalog does not know (BW102), or what counts guesses in Redis is not installed.
+            catalog does not know (BW102), the catalog has none (BW103), or what counts guesses in Redis is not installed.
 
     Source: RFC 6749, RFC 7009, RFC 7662, RFC 8414.
     """
@@ -141,6 +141,8 @@ class AuthorizationServer:
             settings = Settings(issuer, audience)
         elif settings.issuer != issuer or (audience and settings.audience != audience):
             raise ConfigurationError("The settings are for another issuer or audience than the server.")
+        if not catalog.scopes:
+            raise ConfigurationError("The catalog has no scopes, so that no token could ever be issued.", id="BW103")
         settings.check_scopes(catalog)
         self.catalog = catalog
         self.settings = settings

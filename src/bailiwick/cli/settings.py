@@ -6,14 +6,21 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.scopes import Catalog, ScopeSet
@@ -73,6 +80,14 @@ class UnfinishedEntry(_Entry):
     network: int = 200
     everybody: int = 10_000
     confidential: int = 5_000
+
+
+_TABLES: Final[Mapping[str, type[BaseModel]]] = {
+    "resources": ResourceEntry,
+    "registration": RegistrationEntry,
+    "metadata_documents": DocumentsEntry,
+    "unfinished": UnfinishedEntry,
+}
 
 
 class Configured(BaseSettings):
@@ -254,18 +269,58 @@ def load(given: Mapping[str, Any], file: Path | None = None) -> Configured:
     try:
         return Read(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as bad:
-        wrong = bad.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = ".".join(map(str, wrong["loc"]))
-        if wrong["type"] == "extra_forbidden":
-            known = ", ".join(sorted(Configured.model_fields))
-            raise ConfigurationError(f"There is no setting {name!r}. Known are: {known}.") from None
-        raise ConfigurationError(
-            f"The setting {name!r} is wrong: {wrong['msg']} (--{name}, {PREFIX}{name.upper().replace('.', '__')} "
-            f"or {FILE})."
-        ) from None
-    except ValueError as bad:
-        # A variable that should hold JSON, such as a list, and does not; the text names the variable alone.
-        raise ConfigurationError(f"A setting cannot be read: {bad}.") from None
+        found = bad.errors(include_url=False, include_input=False)
+        # A misspelt name is the reason why the right one is missing.
+        wrong = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+        raise ConfigurationError(_said(wrong["loc"], wrong["type"], wrong.get("ctx", {}), given)) from None
+    except SettingsError as bad:
+        # Of variables; its text names the field, and the value stays out of ours.
+        field = re.search(r'field "(\w+)"', str(bad))
+        name = f"{PREFIX}{field[1].upper()}" if field else "A setting"
+        raise ConfigurationError(f"{name} holds a list or a table, written as JSON.") from None
+
+
+# What belongs where pydantic found something else, by the first word of its error's type.
+_BELONGS: Final[Mapping[str, str]] = {
+    "int": "is a whole number",
+    "bool": "is true or false",
+    "string": "is text",
+    "list": "is a list",
+    "path": "is the name of a file",
+    "dict": "is a table",
+    "model": "is a table",
+    "missing": "is missing",
+}
+_LISTED: Final[Mapping[str, str]] = {"string": "texts", "path": "names of files", "model": "tables"}
+_BOUNDED: Final[Mapping[str, str]] = {"port": "is a whole number from 0 to 65535"}
+
+
+def _said(where: Sequence[int | str], kind: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """What is wrong with a setting, in words for whoever wrote it; its value is not repeated.
+
+    Args:
+        where: the way to it: the table in which it stands, if it does, its name, its place in a list.
+        kind: the type of pydantic's error.
+        context: what it says besides.
+        options: by name, those that the command takes.
+    """
+    names = [part for part in where if isinstance(part, str)]
+    table, name = (names[0], names[1]) if len(names) > 1 else ("", names[0])
+    # A list of tables comes as a whole from one variable, a table's entries from one each.
+    repeated = table == "resources"
+    place = repr(name) + (f" in [[{table}]]" if repeated else f" in [{table}]" if table else "")
+    if kind == "extra_forbidden":
+        known = _TABLES[table].model_fields if table else Configured.model_fields
+        return f"There is no setting {place}. Known are: {', '.join(sorted(known))}."
+    if isinstance(where[-1], int):
+        belongs = f"is a list of {_LISTED.get(kind.partition('_')[0], 'something else')}"
+    elif kind == "literal_error":
+        belongs = f"is {context['expected']}"
+    else:
+        belongs = _BOUNDED.get(name) or _BELONGS.get(kind.partition("_")[0], "is wrong")
+    variable = PREFIX + (table if repeated else f"{table}__{name}" if table else name).upper()
+    option = f"--{name}, " if not table and name in options else ""
+    return f"The setting {place} {belongs} ({option}{variable} or {FILE})."
 
 
 def _document(file: Path | None) -> dict[str, Any]:
