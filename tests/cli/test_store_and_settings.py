@@ -128,6 +128,13 @@ def test_a_backup_is_whole_private_and_replaces_nothing(house):
     assert not (house.folder / "x.db").exists()
 
 
+def test_a_folder_that_is_not_there_is_named_alike_for_a_store_and_for_a_copy(house):
+    missing = house.folder / "nope"
+    for words in (["db", "upgrade", "--store", str(missing / "x.db")], ["db", "backup", str(missing / "x.db")]):
+        said = f"bailiwick: The folder {missing} does not exist; make it, or choose another file. [BW502]\n"
+        assert house.refusal(*words, code=2) == said
+
+
 def test_a_shell_sees_0_1_and_2(house):
     assert house.process("user", "show", "ada").returncode == 0
     refused = house.process("user", "show", "nobody")
@@ -173,6 +180,28 @@ def test_at_a_terminal_two_that_differ_are_asked_for_again_and_then_refused(hous
     shown, code = at_a_terminal(house, ["user", "password", "ada"], *lines)
     assert code == 1
     assert shown.count("The two differ.") == 3
+    assert house.json("db", "journal")[0]["number"] == before
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "why"),
+    [
+        (["user", "add", "eve"], b"short\n", "A password needs at least 8 characters."),
+        (["user", "password", "ada"], b"short\n", "A password needs at least 8 characters."),
+        (
+            ["client", "add", "x", "--grant", "client_credentials", "--scope", "posts:read", "--own-secret"],
+            "schl\u00fcssel\n".encode(),
+            "A client secret is printable ASCII",
+        ),
+    ],
+    ids=["add", "password", "client"],
+)
+def test_at_a_terminal_what_will_not_do_is_refused_before_it_is_typed_again(house, words, typed, why):
+    before = house.json("db", "journal")[0]["number"]
+    shown, code = at_a_terminal(house, words, typed, typed)
+    assert code == 1, shown
+    assert why in shown
+    assert "again" not in shown
     assert house.json("db", "journal")[0]["number"] == before
 
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from bailiwick.cli.app import app
 
@@ -231,3 +232,15 @@ def test_a_variable_that_holds_no_json_where_a_list_belongs_is_named_and_not_rep
     monkeypatch.setenv("BAILIWICK_TRUSTED_PROXIES", "hunter2")
     said = house.refusal("check", code=2)
     assert said == "bailiwick: BAILIWICK_TRUSTED_PROXIES holds a list or a table, written as JSON. [BW100]\n"
+
+
+def test_the_help_of_a_flag_asks_for_no_value():
+    def walk(command, *names):
+        yield names
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, *names, name)
+
+    for names in walk(typer.main.get_command(app)):
+        said = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).output
+        assert re.search("--help .*Show this message and exit", said), said
+        assert not re.search("bool", said, re.IGNORECASE), said
