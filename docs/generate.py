@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
+from advice import ADVICE
 from checklist import rfc_checklist
 from flaws import published_flaws
 
@@ -33,12 +34,15 @@ def errors() -> str:
     ]
     for start, (title, whose) in FAMILIES.items():
         page.append(f"## {title}\n\n{whose}\n")
-        page.append("| id | what it means |\n|---|---|")
-        page += [
-            f'| <a id="{name.lower()}"></a>`{name}` | {text} |' for name, text in IDS.items() if name.startswith(start)
-        ]
+        page.append("| id | what it means | status | what to do |\n|---|---|---|---|")
+        page += [_error(name, text) for name, text in IDS.items() if name.startswith(start)]
         page.append("")
     return "\n".join(page)
+
+
+def _error(name: str, text: str) -> str:
+    statuses, advice = ADVICE[name]
+    return f'| <a id="{name.lower()}"></a>`{name}` | {text} | {", ".join(map(str, statuses))} | {advice} |'
 
 
 def command_line() -> str:

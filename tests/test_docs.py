@@ -1,5 +1,6 @@
 """The documents are true: their examples run, their links lead somewhere, what is generated is fresh."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -126,6 +127,54 @@ def test_every_error_id_has_its_place_in_the_reference():
     page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     for name, text in IDS.items():
         assert f'<a id="{name.lower()}"></a>`{name}` | {text}' in page
+
+
+ERROR_ROW = re.compile(r"^\| <a id=\"bw\d+\"></a>`(BW\d+)` \| [^|]+ \| ([\d, ]*) \| ([^|]+) \|$", re.MULTILINE)
+
+
+def errors_raised():
+    """Each id with the statuses that the source raises it with, as far as they stand there in figures."""
+    from bailiwick import errors
+
+    for path in (ROOT / "src" / "bailiwick").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            kind = getattr(errors, call.func.id, None) if isinstance(getattr(call, "func", None), ast.Name) else None
+            if not (isinstance(kind, type) and issubclass(kind, errors.BailiwickError)):
+                continue
+            given = {one.arg: one.value for one in call.keywords}
+            name, status = given.get("id", ast.Constant(kind.default_id)), given.get("status")
+            known = status.value if isinstance(status, ast.Constant) else None
+            default = 400 if kind is errors.Refused else kind.status
+            for one in ast.walk(name):
+                # What reads scopes knows no HTTP: the verifier turns this one into a 401.
+                if isinstance(one, ast.Constant) and str(one.value).startswith("BW") and path.name != "grammar.py":
+                    yield one.value, default if status is None else known, f"{path.name}:{call.lineno}"
+
+
+def test_every_error_of_the_reference_says_what_to_do_and_the_statuses_that_the_source_answers_with():
+    from bailiwick.errors import IDS
+
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    rows = {
+        name: ({int(one) for one in statuses.split(", ") if one}, todo)
+        for name, statuses, todo in ERROR_ROW.findall(page)
+    }
+    assert rows.keys() == IDS.keys()
+    assert all(todo.endswith((".", ").")) for _, todo in rows.values())
+    served = {name: statuses for name, (statuses, _) in rows.items() if not name.startswith("BW1")}
+    assert all(served.values())
+    found = list(errors_raised())
+    assert len(found) > 100
+    assert not [
+        (name, status, at) for name, status, at in found if name in served and status not in {None, *served[name]}
+    ]
+
+
+def test_nothing_at_an_address_is_what_its_id_says():
+    from bailiwick.errors import IDS
+
+    assert "nothing at its address" in IDS["BW400"]
+    assert "unknown" in IDS["BW130"]
 
 
 def test_the_news_names_the_version_to_which_stores_are_brought():
