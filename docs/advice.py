@@ -7,7 +7,7 @@ __all__ = ["ADVICE"]
 
 # By id: the statuses, most usual first, and what to do. Configuration has no status: nothing is served.
 ADVICE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
-    "BW100": ((), "The message names it, and what belongs there."),
+    "BW100": ((), "The message names it. Every setting: [Settings](settings.md)."),
     "BW101": ((), "Name it in printable ASCII, without space, quote and backslash."),
     "BW102": ((), "Mend the name (the message has the nearest), or put the scope into the catalog."),
     "BW103": ((), "Name a scope, or leave the list out where any valid token will do."),

@@ -8,6 +8,7 @@ import typer.main
 from advice import ADVICE
 from checklist import rfc_checklist
 from flaws import published_flaws
+from options import guards, settings
 
 from bailiwick.cli.app import app
 from bailiwick.cli.desk import SHARED
@@ -120,6 +121,8 @@ def _option(option: Any) -> str:
 
 PAGES = {
     "errors.md": errors,
+    "settings.md": lambda: f"{MADE}\n{settings()}",
+    "guard.md": lambda: f"{MADE}\n{guards()}",
     "command-line.md": command_line,
     "rfc-checklist.md": lambda: f"{MADE}\n{rfc_checklist()}",
     "published-flaws.md": lambda: f"{MADE}\n{published_flaws()}",

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -210,3 +211,61 @@ def test_the_owner_of_a_note_of_the_tutorial_is_a_lasting_id_as_it_says(tmp_path
         token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
         made = http.post("/notes", params={"text": "hello"}, headers=token).json()
     assert made["by"].startswith("usr_")
+
+
+def test_every_setting_is_in_the_reference_with_its_meaning_and_its_variable():
+    from dataclasses import fields
+
+    from bailiwick.authority import Lifetimes
+    from bailiwick.cli.settings import OTHER_VARIABLES, TABLES, Configured
+
+    text = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    settings = {(cells[0].strip("| `"), cells[-1].strip("| `")): cells for cells in rows if len(cells) == 5}
+    expected = {(name, f"BAILIWICK_{name.upper()}") for name in Configured.model_fields.keys() - {*TABLES, "lifetimes"}}
+    expected |= {(one.name, f"BAILIWICK_LIFETIMES__{one.name.upper()}") for one in fields(Lifetimes)}
+    for table, entry in TABLES.items():
+        names = entry.model_fields
+        expected |= {
+            (name, f"BAILIWICK_{table.upper()}" + ("" if table == "resources" else f"__{name.upper()}"))
+            for name in names
+        }
+    assert settings.keys() == expected
+    assert all(len(cells[3]) > 10 for cells in settings.values())
+    assert all(f"| `{name}` |" in text for name in OTHER_VARIABLES)
+
+
+def test_every_option_of_a_guard_and_of_the_verifier_is_in_the_reference_with_its_meaning():
+    import inspect
+
+    from bailiwick import asgi, fastapi, fasterapi, starlette
+    from bailiwick.tokens import JWTVerifier
+
+    text = (ROOT / "docs" / "reference" / "guard.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## ([\w.]+)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
+    for kind in (asgi.Guard, fastapi.Guard, fasterapi.Guard, JWTVerifier):
+        module = "bailiwick.tokens" if kind is JWTVerifier else kind.__module__
+        table = sections[f"{module}.{kind.__name__}"].partition("### ")[0]
+        said = {
+            name: meaning
+            for name, _, meaning in re.findall(r"^\| `[*]*(\w+)` \| (.*?) \| (.+) \|$", table, re.MULTILINE)
+        }
+        assert said.keys() == set(inspect.signature(kind.__init__).parameters) - {"self"}
+    assert "### requires(*scopes" in sections["bailiwick.starlette.Guard"]
+    assert "asgi.Guard" in sections["bailiwick.starlette.Guard"]
+    assert starlette.Guard.__init__ is asgi.Guard.__init__  # which is why it has no table of its own
+
+
+@pytest.mark.parametrize("name", ["settings.md", "guard.md", "errors.md"])
+def test_make_check_notices_a_page_of_the_reference_that_is_stale(tmp_path, name):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    page = tmp_path / "docs" / "reference" / name
+    page.write_text(page.read_text(encoding="utf-8").replace(" | ", " | was ", 1), encoding="utf-8")
+    command = [sys.executable, tmp_path / "docs" / "generate.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"Stale in docs/reference: {name}. Run `make docs` and commit.\n")
+    assert (
+        "docs/generate.py --check"
+        in re.search(r"^check:.*?\n\n", (ROOT / "Makefile").read_text(), re.DOTALL | re.MULTILINE)[0]
+    )

@@ -30,12 +30,16 @@ from .ending import reason
 if TYPE_CHECKING:
     from bailiwick.server import AuthorizationServer, KeyEncryptionKey, Settings
 
-__all__ = ["FILE", "PREFIX", "Configured", "load", "unknown_variables"]
+__all__ = ["FILE", "OTHER_VARIABLES", "PREFIX", "TABLES", "Configured", "load", "unknown_variables"]
 
 PREFIX: Final = "BAILIWICK_"
 FILE: Final = "bailiwick.toml"
-# Variables that are no settings: where the settings are, and the demo's secrets.
-OTHER_VARIABLES: Final = frozenset({"BAILIWICK_SETTINGS", "BAILIWICK_DEMO_PASSWORD", "BAILIWICK_DEMO_SECRET"})
+# Variables that are no settings, and what they are.
+OTHER_VARIABLES: Final[Mapping[str, str]] = {
+    "BAILIWICK_SETTINGS": "the settings file, where it is not bailiwick.toml in the current folder",
+    "BAILIWICK_DEMO_PASSWORD": "for `bailiwick run`: the password of alice, erin and root",
+    "BAILIWICK_DEMO_SECRET": "for `bailiwick run`: the secret of demo-service",
+}
 # Entries of the file that name files; relative ones are meant from the file's folder.
 _PATHS: Final = ("catalog", "key_encryption_key_file")
 
@@ -82,7 +86,8 @@ class UnfinishedEntry(_Entry):
     confidential: int = 5_000
 
 
-_TABLES: Final[Mapping[str, type[BaseModel]]] = {
+# The tables of the file with what may stand in each.
+TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "resources": ResourceEntry,
     "registration": RegistrationEntry,
     "metadata_documents": DocumentsEntry,
@@ -91,7 +96,22 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
 
 
 class Configured(BaseSettings):
-    """The settings of one authority, as they were found."""
+    """The settings of one authority, as they were found. What `Settings` takes under the same name is explained there.
+
+    Args:
+        issuer: the authority's identifier, the URL under which its endpoints stand; there is no default.
+        catalog: the TOML file of scopes and roles.
+        store: the SQLite file that keeps people, clients, keys and tokens: a name, or `sqlite:///name`.
+        host: the address that `bailiwick serve` listens on.
+        port: the port that it listens on, 0 to 65535; 0 takes a free one.
+        profile: the lifetimes to begin with; `[lifetimes]` replaces single ones.
+        attempts: the address of a Redis in which several processes count wrong guesses together, such as
+            "redis://localhost:6379/0" (needs `bailiwick[redis]`); without, each counts in its own memory.
+        key_encryption_key: 32 random bytes, as 64 hex digits or base64, under which signing keys are encrypted at rest; from
+            the variable alone, never from the file.
+        key_encryption_key_file: the file of such a key, readable by its owner alone; instead of `key_encryption_key`.
+        former_key_encryption_key_files: files of earlier ones; what they sealed is sealed anew when it is next read.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
@@ -310,7 +330,7 @@ def _said(where: Sequence[int | str], kind: str, context: Mapping[str, Any], opt
     repeated = table == "resources"
     place = repr(name) + (f" in [[{table}]]" if repeated else f" in [{table}]" if table else "")
     if kind == "extra_forbidden":
-        known = _TABLES[table].model_fields if table else Configured.model_fields
+        known = TABLES[table].model_fields if table else Configured.model_fields
         return f"There is no setting {place}. Known are: {', '.join(sorted(known))}."
     if isinstance(where[-1], int):
         belongs = f"is a list of {_LISTED.get(kind.partition('_')[0], 'something else')}"
