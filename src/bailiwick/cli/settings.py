@@ -14,13 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.scopes import Catalog, ScopeSet
@@ -293,8 +287,8 @@ def load(given: Mapping[str, Any], file: Path | None = None) -> Configured:
         # A misspelt name is the reason why the right one is missing.
         wrong = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
         raise ConfigurationError(_said(wrong["loc"], wrong["type"], wrong.get("ctx", {}), given)) from None
-    except SettingsError as bad:
-        # Of variables; its text names the field, and the value stays out of ours.
+    except ValueError as bad:
+        # SettingsError, of variables; its text names the field, and the value stays out of ours.
         field = re.search(r'field "(\w+)"', str(bad))
         name = f"{PREFIX}{field[1].upper()}" if field else "A setting"
         raise ConfigurationError(f"{name} holds a list or a table, written as JSON.") from None
