@@ -278,6 +278,12 @@ async def test_an_initial_access_token_that_is_wrong_is_told_apart_from_none(mak
         await desk.register(bearer="y")
 
 
+@pytest.mark.parametrize("digests", [("9f86d0",), (b"9f" * 32,), "9f" * 32, (None,)], ids=repr)
+def test_what_is_no_digest_is_refused_where_the_policy_is_made(digests):
+    with pytest.raises(ConfigurationError, match="64 hex digits each"):
+        Registration(ScopeSet(["notes:read"]), initial_tokens=digests)
+
+
 async def test_a_digest_in_capitals_is_the_same_digest(make_flows):
     desk = await opened(make_flows, initial_tokens=(opaque.digest("x").upper(),))
     assert (await desk.register(bearer="x")).client.registered

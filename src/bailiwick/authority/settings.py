@@ -180,7 +180,7 @@ class Registration:
         if self.quota < 1:
             raise ConfigurationError("The quota of registrations must be at least 1.")
         # A token in the clear, or a digest cut short, would let nobody register, and somebody look for the reason.
-        digests = tuple(one.lower() for one in self.initial_tokens)
+        digests = tuple(str(one).lower() for one in self.initial_tokens)
         if not all(DIGEST.fullmatch(one) for one in digests):
             raise ConfigurationError(
                 "initial_tokens holds SHA-256 digests, 64 hex digits each: printf %s TOKEN | sha256sum"
