@@ -66,14 +66,13 @@ clean: ## remove what make made; the demo's data in .bailiwick stays
 # Made once, and again only when pyproject.toml changes. A stamp is written last, so that an
 # interrupted installation is taken up again. The demo needs no tools: without them it starts sooner.
 $(RUNS): pyproject.toml
-	@$(call install,.[fastapi$(comma)server],Bailiwick)
+	@$(call install,.[demo],Bailiwick)
 	@touch $@
 
 $(STAMP): pyproject.toml
 	@$(call install,.[dev],Bailiwick and its tools)
 	@touch $(RUNS) $@
 
-comma := ,
 ifneq ($(UV),)
 install = { test -x $(PY) || uv venv --quiet --python '>=3.11' $(VENV); } && \
 	echo "Installing $(2) into $(VENV) with uv ..." && \

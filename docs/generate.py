@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
+from advice import ADVICE
 from checklist import rfc_checklist
 from flaws import published_flaws
+from options import guards, settings
 
 from bailiwick.cli.app import app
 from bailiwick.cli.desk import SHARED
@@ -33,12 +35,15 @@ def errors() -> str:
     ]
     for start, (title, whose) in FAMILIES.items():
         page.append(f"## {title}\n\n{whose}\n")
-        page.append("| id | what it means |\n|---|---|")
-        page += [
-            f'| <a id="{name.lower()}"></a>`{name}` | {text} |' for name, text in IDS.items() if name.startswith(start)
-        ]
+        page.append("| id | what it means | status | what to do |\n|---|---|---|---|")
+        page += [_error(name, text) for name, text in IDS.items() if name.startswith(start)]
         page.append("")
     return "\n".join(page)
+
+
+def _error(name: str, text: str) -> str:
+    statuses, advice = ADVICE[name]
+    return f'| <a id="{name.lower()}"></a>`{name}` | {text} | {", ".join(map(str, statuses))} | {advice} |'
 
 
 def command_line() -> str:
@@ -116,6 +121,8 @@ def _option(option: Any) -> str:
 
 PAGES = {
     "errors.md": errors,
+    "settings.md": lambda: f"{MADE}\n{settings()}",
+    "guard.md": lambda: f"{MADE}\n{guards()}",
     "command-line.md": command_line,
     "rfc-checklist.md": lambda: f"{MADE}\n{rfc_checklist()}",
     "published-flaws.md": lambda: f"{MADE}\n{published_flaws()}",

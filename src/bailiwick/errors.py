@@ -48,7 +48,7 @@ IDS: Final[Mapping[str, str]] = MappingProxyType(
         "BW122": "A dependency tree cannot be read from its signatures.",
         "BW123": "A guard is declared in a form that the framework never runs.",
         "BW124": "The installed framework version is not supported.",
-        "BW130": "A client, a person or a role is configured inconsistently.",
+        "BW130": "A client, a person, a role or another thing that an operator named is unknown, or cannot be so.",
         # BW2xx: the access token that was presented.
         "BW200": "No credentials were presented.",
         "BW201": "Credentials were presented more than once, or in more than one place.",
@@ -73,7 +73,7 @@ IDS: Final[Mapping[str, str]] = MappingProxyType(
         "BW302": "A decision hook failed, so the request was denied.",
         "BW303": "The route is not part of the plan, so it is closed.",
         # BW4xx: answers of the authority (RFC 6749 section 5.2 and its kin).
-        "BW400": "The request lacks a parameter, repeats one, or is malformed.",
+        "BW400": "The request lacks a parameter, repeats one, or is malformed; or there is nothing at its address.",
         "BW401": "Client authentication failed.",
         "BW402": "The grant is invalid, expired, spent, or was issued to another client.",
         "BW403": "The client may not use this grant.",

@@ -115,7 +115,8 @@ class AuthorizationServer:
         token_bytes: the source of randomness: a number of bytes in, that many random bytes out.
 
     Raises:
-        ConfigurationError: the issuer is not one, or the settings contradict the arguments.
+        ConfigurationError: the issuer is not one, the settings contradict the arguments or name a scope that the
+            catalog does not know (BW102), the catalog has none (BW103), or what counts guesses in Redis is not installed.
 
     Source: RFC 6749, RFC 7009, RFC 7662, RFC 8414.
     """
@@ -140,6 +141,9 @@ class AuthorizationServer:
             settings = Settings(issuer, audience)
         elif settings.issuer != issuer or (audience and settings.audience != audience):
             raise ConfigurationError("The settings are for another issuer or audience than the server.")
+        if not catalog.scopes:
+            raise ConfigurationError("The catalog has no scopes, so that no token could ever be issued.", id="BW103")
+        settings.check_scopes(catalog)
         self.catalog = catalog
         self.settings = settings
         self.issuer = issuer
@@ -343,8 +347,14 @@ class AuthorizationServer:
 
 def _shared(address: str) -> Attempts:
     # An extra: most authorities are one process, and need no Redis.
-    from bailiwick.machine.shared_attempts import SharedAttempts
-
+    try:
+        from bailiwick.machine.shared_attempts import SharedAttempts
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        # Not the address, which may hold a password.
+        raise ConfigurationError(
+            f"attempts names Redis, and the package {package} is not installed: pip install 'bailiwick[redis]'"
+        ) from missing
     return SharedAttempts(address)
 
 

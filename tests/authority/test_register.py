@@ -270,6 +270,25 @@ async def test_r7591_02_an_initial_access_token_is_asked_for_where_the_policy_ha
     assert (await desk.register(bearer=token)).client.registered
 
 
+async def test_an_initial_access_token_that_is_wrong_is_told_apart_from_none(make_flows):
+    desk = await opened(make_flows, initial_tokens=(opaque.digest("x"),))
+    with pytest.raises(Refused, match="Registration needs an initial access token"):
+        await desk.register(bearer=None)
+    with pytest.raises(Refused, match="The initial access token is unknown"):
+        await desk.register(bearer="y")
+
+
+@pytest.mark.parametrize("digests", [("9f86d0",), (b"9f" * 32,), "9f" * 32, (None,)], ids=repr)
+def test_what_is_no_digest_is_refused_where_the_policy_is_made(digests):
+    with pytest.raises(ConfigurationError, match="64 hex digits each"):
+        Registration(ScopeSet(["notes:read"]), initial_tokens=digests)
+
+
+async def test_a_digest_in_capitals_is_the_same_digest(make_flows):
+    desk = await opened(make_flows, initial_tokens=(opaque.digest("x").upper(),))
+    assert (await desk.register(bearer="x")).client.registered
+
+
 @pytest.mark.parametrize("kind", ["memory", "file"])
 async def test_the_quota_of_clients_that_nobody_uses_holds_under_a_rush(make_flows, tmp_path, kind):
     store = await SQLiteStore.open(tmp_path / "authority.db") if kind == "file" else None

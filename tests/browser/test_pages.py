@@ -19,7 +19,7 @@ def test_a_person_logs_in_unticks_one_scope_and_the_token_lacks_just_that(person
     person.finds_the_cursor_in("Name")
     person.photograph("login")
     person.log_in()
-    page.get_by_role("heading", name="The demo's web page asks for access").wait_for()
+    page.get_by_role("heading", name="Demo web page asks for access").wait_for()
     assert page.get_by_role("checkbox").count() == 3
     page.get_by_label("Write posts").uncheck()
     person.photograph("consent")
@@ -128,7 +128,7 @@ def test_a_device_is_connected_by_the_code_that_it_shows(person, demo):
     page.get_by_label("Code").fill(begun["user_code"].lower().replace("-", " "))
     person.photograph("device-code")
     page.get_by_role("button", name="Continue").click()
-    page.get_by_role("heading", name="The demo's command line on a device asks for access").wait_for()
+    page.get_by_role("heading", name="Demo command line on a device asks for access").wait_for()
     page.get_by_label("Write posts").uncheck()
     person.photograph("device-consent")
     page.get_by_role("button", name="Allow").click()
@@ -272,7 +272,7 @@ def test_the_authorize_button_of_swagger_ui_gets_a_token_by_code_and_pkce(person
     popup.get_by_label("Name").fill("alice")
     popup.get_by_label("Password").fill("correct horse battery staple")
     popup.get_by_role("button", name="Log in").click()
-    popup.get_by_role("heading", name="The demo's API documentation asks for access").wait_for()
+    popup.get_by_role("heading", name="Demo API documentation asks for access").wait_for()
     with popup.expect_event("close"):
         popup.get_by_role("button", name="Allow").click()
     flow.get_by_text("Logout", exact=True).wait_for()

@@ -47,6 +47,16 @@ def test_the_password_grant_and_powerful_ceilings_are_found(clean):
     assert rules(clean) == set()
 
 
+def test_a_client_secret_that_somebody_chose_too_short_is_found_until_another_is_made(clean):
+    add = ["client", "add", "--grant", "client_credentials", "--scope", "posts:read", "--own-secret"]
+    clean(*add, "weak", input="s3cret\n")
+    clean(*add, "strong", input="s" * 32 + "\n")
+    assert rules(clean) == {("short-client-secret", "client weak")}
+    clean("check", "--strict", code=1)
+    clean("client", "rotate-secret", "weak")
+    assert rules(clean) == set()
+
+
 def test_redirects_that_others_can_catch_are_found(clean):
     def add(name, uri, *more):
         clean("client", "add", name, "--public", "--grant", "authorization_code", "--scope", "posts:read",

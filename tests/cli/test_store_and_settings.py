@@ -128,6 +128,13 @@ def test_a_backup_is_whole_private_and_replaces_nothing(house):
     assert not (house.folder / "x.db").exists()
 
 
+def test_a_folder_that_is_not_there_is_named_alike_for_a_store_and_for_a_copy(house):
+    missing = house.folder / "nope"
+    for words in (["db", "upgrade", "--store", str(missing / "x.db")], ["db", "backup", str(missing / "x.db")]):
+        said = f"bailiwick: The folder {missing} does not exist; make it, or choose another file. [BW502]\n"
+        assert house.refusal(*words, code=2) == said
+
+
 def test_a_shell_sees_0_1_and_2(house):
     assert house.process("user", "show", "ada").returncode == 0
     refused = house.process("user", "show", "nobody")
@@ -173,6 +180,28 @@ def test_at_a_terminal_two_that_differ_are_asked_for_again_and_then_refused(hous
     shown, code = at_a_terminal(house, ["user", "password", "ada"], *lines)
     assert code == 1
     assert shown.count("The two differ.") == 3
+    assert house.json("db", "journal")[0]["number"] == before
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "why"),
+    [
+        (["user", "add", "eve"], b"short\n", "A password needs at least 8 characters."),
+        (["user", "password", "ada"], b"short\n", "A password needs at least 8 characters."),
+        (
+            ["client", "add", "x", "--grant", "client_credentials", "--scope", "posts:read", "--own-secret"],
+            "schl\u00fcssel\n".encode(),
+            "A client secret is printable ASCII",
+        ),
+    ],
+    ids=["add", "password", "client"],
+)
+def test_at_a_terminal_what_will_not_do_is_refused_before_it_is_typed_again(house, words, typed, why):
+    before = house.json("db", "journal")[0]["number"]
+    shown, code = at_a_terminal(house, words, typed, typed)
+    assert code == 1, shown
+    assert why in shown
+    assert "again" not in shown
     assert house.json("db", "journal")[0]["number"] == before
 
 
@@ -230,3 +259,60 @@ hosts = ["clients.example"]
     assert str(settings.resource("https://files.example").scopes) == "posts:read"
     assert settings.metadata_documents.hosts == ("clients.example",)
     assert (settings.registration.quota, settings.registration.grants) == (3, ("authorization_code",))
+
+
+# Without a socket, so that a `serve` that sees nothing wrong ends too.
+BY_SERVING_AND_CHECKING = [["serve", "--host", "nowhere.invalid"], ["check"]]
+
+
+@pytest.mark.parametrize("package", ["limits", "redis"])
+class TestWithCountsInRedisAndAPackageMissing:
+    @pytest.fixture(autouse=True)
+    def missing(self, package, house, monkeypatch):
+        file = house.folder / "bailiwick.toml"
+        file.write_text(f'attempts = "redis://:hunter2@localhost:6379/0"\n{file.read_text()}')
+        for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)  # whoever imports it is told that it is not there
+        monkeypatch.delitem(sys.modules, "bailiwick.machine.shared_attempts", raising=False)
+
+    @pytest.mark.parametrize("command", BY_SERVING_AND_CHECKING, ids=lambda words: words[0])
+    def test_what_would_count_guesses_says_what_to_install(self, house, package, command):
+        refusal = house.refusal(*command, code=2)
+        assert f"the package {package} is not installed: pip install 'bailiwick[redis]' [BW100]" in refusal
+        assert "hunter2" not in refusal
+
+    def test_what_counts_no_guesses_works(self, house):
+        assert [one["name"] for one in house.json("user", "list")] == ["ada"]
+
+
+@pytest.mark.parametrize("command", BY_SERVING_AND_CHECKING, ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("table", "where"),
+    [
+        ('[registration]\nceiling = ["posts:raed"]', "registration.ceiling"),
+        ('[registration]\nceiling = ["posts:*"]\ndefault = ["posts:raed"]', "registration.default"),
+        ('[metadata_documents]\nceiling = ["posts:raed"]', "metadata_documents.ceiling"),
+        (
+            '[[resources]]\nidentifier = "https://a.example"\nscopes = ["posts:raed"]',
+            "The resource 'https://a.example'",
+        ),
+    ],
+    ids=["registration", "default", "documents", "resource"],
+)
+def test_a_scope_in_the_settings_that_the_catalog_does_not_know_is_refused_with_the_nearest(
+    house, command, table, where
+):
+    file = house.folder / "bailiwick.toml"
+    file.write_text(f"{file.read_text()}\n{table}\n")
+    said = f"{where} names 'posts:raed', which is not in the catalog. Did you mean 'posts:read'? [BW102]"
+    assert said in house.refusal(*command, code=2)
+
+
+@pytest.mark.parametrize("token", ["9f86d0\N{HORIZONTAL ELLIPSIS}", "the token itself", "9f" * 31, "9g" * 32])
+def test_an_initial_token_that_is_no_digest_is_refused_with_the_line_that_makes_one(house, token):
+    file = house.folder / "bailiwick.toml"
+    file.write_text(f'{file.read_text()}\n[registration]\nceiling = ["posts:read"]\ninitial_tokens = ["{token}"]\n')
+    said = house.refusal("check", code=2)
+    assert "SHA-256 digests, 64 hex digits each: printf %s TOKEN | sha256sum [BW100]" in said
+    assert token not in said

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from bailiwick.cli.app import app
 
@@ -58,8 +59,13 @@ def test_a_file_that_cannot_be_read_is_named_once_and_without_a_number(house, op
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("x = ", "The catalog is not valid TOML: "), ('[scopes]\n"a b" = "x"\n', "'a b' is not a scope")],
-    ids=["no TOML", "no scope"],
+    [
+        ("x = ", "The catalog is not valid TOML: "),
+        ('[scopes]\n"a b" = "x"\n', "'a b' is not a scope"),
+        ("", "The catalog names no scopes; they stand below [scopes]. [BW103]"),
+        ('superuser = 1\n[scopes]\n"a" = "x"\n', "superuser must be the name of a scope, not a number."),
+    ],
+    ids=["no TOML", "no scope", "empty", "superuser"],
 )
 def test_a_catalog_that_is_wrong_is_named(house, text, why):
     (house.folder / "other.toml").write_text(text)
@@ -162,3 +168,79 @@ class TestAtATerminal:
         said, code = at_a_terminal(house, b"\x04", "user", "add", "eve")
         assert said.splitlines()[-1].startswith("bailiwick: Password for eve: nothing was given.")
         assert code == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "line", "said"),
+    [
+        ("check", "port = 'x'", "'port' is a whole number from 0 to 65535 (BAILIWICK_PORT or bailiwick.toml)."),
+        (
+            "serve",
+            "port = 70000",
+            "'port' is a whole number from 0 to 65535 (--port, BAILIWICK_PORT or bailiwick.toml).",
+        ),
+        ("check", "store = 3", "'store' is text (--store, BAILIWICK_STORE or bailiwick.toml)."),
+        ("check", "profile = 'lax'", "'profile' is 'balanced' or 'strict' (BAILIWICK_PROFILE or bailiwick.toml)."),
+        ("check", "issue_wildcards = 'perhaps'", "'issue_wildcards' is true or false ("),
+        ("check", "trusted_proxies = [1]", "'trusted_proxies' is a list of texts ("),
+        ("check", "resources = ['x']", "'resources' is a list of tables (BAILIWICK_RESOURCES or"),
+        ("check", "former_key_encryption_key_files = [1]", "is a list of names of files ("),
+        ("check", "key_encryption_key_file = 1", "is the name of a file ("),
+        ("check", "unfinished = 1", "'unfinished' is a table ("),
+        (
+            "serve",
+            "[lifetimes]\naccess = 'x'",
+            "'access' in [lifetimes] is a whole number (BAILIWICK_LIFETIMES__ACCESS or bailiwick.toml).",
+        ),
+        ("check", "[[resources]]\nidentifier = 1", "'identifier' in [[resources]] is text (BAILIWICK_RESOURCES or"),
+        (
+            "check",
+            "[registration]\nceiling = 'a'",
+            "'ceiling' in [registration] is a list (BAILIWICK_REGISTRATION__CEILING",
+        ),
+        ("check", "[registration]\nquota = 1", "'ceiling' in [registration] is missing ("),
+    ],
+    ids=lambda text: text.split("\n")[-1] if isinstance(text, str) else text,
+)
+def test_a_wrong_setting_is_told_what_belongs_there_and_where_it_can_be_said(house, command, line, said):
+    file = house.folder / "bailiwick.toml"
+    begun = re.sub(rf"^{re.escape(line.partition(' ')[0])} = .*\n", "", file.read_text(), flags=re.MULTILINE)
+    file.write_text(f"{begun}\n{line}\n" if line.startswith("[") else f"{line}\n{begun}")
+    host = ["--host", "nowhere.invalid"] if command == "serve" else []
+    refusal = house.refusal(command, *host, code=2)
+    assert refusal.startswith("bailiwick: The setting ")
+    assert said in refusal
+    assert "nput" not in refusal
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("isuer = 'x'", "There is no setting 'isuer'. Known are: attempts, "),
+        ("[registration]\nceilin = []", "no setting 'ceilin' in [registration]. Known are: ceiling, default, grants, "),
+        ("[[resources]]\nscope = []", "no setting 'scope' in [[resources]]. Known are: identifier, scopes."),
+    ],
+    ids=["top", "table", "list"],
+)
+def test_a_misspelt_setting_is_told_which_ones_there_are_in_its_place(house, line, said):
+    file = house.folder / "bailiwick.toml"
+    file.write_text(f"{file.read_text()}\n{line}\n" if line.startswith("[") else f"{line}\n{file.read_text()}")
+    assert said in house.refusal("check", code=2)
+
+
+def test_a_variable_that_holds_no_json_where_a_list_belongs_is_named_and_not_repeated(house, monkeypatch):
+    monkeypatch.setenv("BAILIWICK_TRUSTED_PROXIES", "hunter2")
+    said = house.refusal("check", code=2)
+    assert said == "bailiwick: BAILIWICK_TRUSTED_PROXIES holds a list or a table, written as JSON. [BW100]\n"
+
+
+def test_the_help_of_a_flag_asks_for_no_value():
+    def walk(command, *names):
+        yield names
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, *names, name)
+
+    for names in walk(typer.main.get_command(app)):
+        said = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).output
+        assert re.search("--help .*Show this message and exit", said), said
+        assert not re.search("bool", said, re.IGNORECASE), said

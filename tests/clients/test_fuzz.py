@@ -20,6 +20,7 @@ from schemathesis import GenerationMode  # noqa: E402
 from schemathesis.checks import load_all_checks  # noqa: E402
 from schemathesis.specs.openapi.checks import (  # noqa: E402
     content_type_conformance,
+    response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
@@ -127,7 +128,7 @@ class Sent:
         self.by_operation[case.operation.label] += 1
         assert answer.status_code not in {500, 501, 502, 504}, case.as_curl_command()
         # 405 and 404 belong to methods and paths that the description does not have.
-        checks = [content_type_conformance, response_schema_conformance]
+        checks = [content_type_conformance, response_schema_conformance, response_headers_conformance]
         if answer.status_code not in {404, 405}:
             checks.append(status_code_conformance)
         case.validate_response(answer, checks=checks)

@@ -10,6 +10,7 @@ ROUTES = [
     ("DELETE", "/users/bob", None, {"root"}),
     ("GET", "/posts", None, {"alice", "erin", "root"}),
     ("POST", "/posts", {"title": "Hi"}, {"erin", "root"}),
+    ("DELETE", "/posts/2", None, {"root"}),
     ("GET", "/items", None, {"alice", "erin", "root"}),
     ("POST", "/items", {"name": "Rope"}, {"erin", "root"}),
     ("DELETE", "/items/1", None, {"root"}),
@@ -59,6 +60,9 @@ def test_what_is_written_is_there_afterwards(demo, tokens):
     post = demo.call("POST", "/posts", tokens["erin"], json={"title": "News", "body": "b"}).json()
     assert post["author"] == "erin"
     assert post in demo.call("GET", "/posts", tokens["alice"]).json()
+    assert demo.call("DELETE", f"/posts/{post['id']}", tokens["root"]).status_code == 204
+    assert demo.call("DELETE", f"/posts/{post['id']}", tokens["root"]).status_code == 404
+    assert post not in demo.call("GET", "/posts", tokens["alice"]).json()
     item = demo.call("POST", "/items", tokens["erin"], json={"name": "Key"}).json()
     assert demo.call("DELETE", f"/items/{item['id']}", tokens["root"]).status_code == 204
     assert demo.call("DELETE", f"/items/{item['id']}", tokens["root"]).status_code == 404
@@ -82,6 +86,7 @@ def test_a_user_can_be_added_once_and_is_no_login(demo, tokens):
         ("PATCH", "/profile", {"subject": "usr_x"}, 422),
         ("DELETE", "/items/99999999999999999999", None, 422),
         ("DELETE", "/items/0", None, 422),
+        ("DELETE", "/posts/0", None, 422),
         ("DELETE", "/users/nobody", None, 404),
         ("POST", "/posts", {"title": "\x00 \U0001f600 '; drop table posts; --"}, 201),
     ],
@@ -118,3 +123,25 @@ def test_the_metadata_is_found_where_clients_look(demo):
     issuer = f"{demo.base}/auth"
     for path in ("/auth/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/auth"):
         assert demo.http.get(path).json()["issuer"] == issuer
+
+
+def test_every_scope_that_can_be_ticked_is_needed_by_a_route(demo):
+    document = demo.http.get("/openapi.json").json()
+    (scheme,) = document["components"]["securitySchemes"].values()
+    needed = {
+        scope
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for alternative in operation.get("security", [])
+        for scopes in alternative.values()
+        for scope in scopes
+    }
+    assert needed == set(scheme["flows"]["authorizationCode"]["scopes"])
+
+
+def test_the_documentation_says_who_logs_in_through_which_client(demo):
+    (scheme,) = demo.http.get("/openapi.json").json()["components"]["securitySchemes"].values()
+    people, program = scheme["description"].split(" A program ")
+    assert "alice, erin or root, client_id demo-docs, no secret" in people
+    assert "(client credentials): client_id demo-service and the secret printed at the first start" in program
+    assert "clientCredentials" in scheme["flows"]

@@ -47,6 +47,7 @@ def test_every_route_stands_in_the_table_with_what_it_requires(demo):
         ("DELETE", "/users/{id}"): "users:delete or admin:*",
         ("GET", "/posts"): "posts:read",
         ("POST", "/posts"): "posts:write",
+        ("DELETE", "/posts/{id}"): "posts:delete",
         ("GET", "/items"): "items:read",
         ("POST", "/items"): "items:write",
         ("DELETE", "/items/{id}"): "items:delete",

@@ -1,5 +1,7 @@
 """The commands in the documents: each exists with the options that it is shown with, and does what the page says."""
 
+import html
+import json
 import os
 import re
 import shlex
@@ -7,8 +9,10 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 import typer.main
 from typer.testing import CliRunner
@@ -103,6 +107,21 @@ def test_the_page_about_operating_the_authority_can_be_followed_from_top_to_bott
     assert followed >= 12
 
 
+def test_the_settings_that_the_page_about_operating_the_authority_shows_are_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("BAILIWICK_")]:
+        monkeypatch.delenv(name)
+    for words in (["init"], ["db", "upgrade"]):
+        assert CliRunner().invoke(app, words).exit_code == 0
+    begun = Path("bailiwick.toml").read_text()
+    shown = re.findall(r"^```toml\n(.*?)^```", OPERATE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(shown) >= 3
+    for text in shown:
+        Path("bailiwick.toml").write_text(begun + text if text.startswith("[") else text + begun)
+        done = CliRunner().invoke(app, ["check"])
+        assert done.exit_code == 0, (text, done.output)
+
+
 @pytest.fixture
 def demo(tmp_path):
     """The demo's address and the secret of demo-service."""
@@ -121,25 +140,91 @@ def demo(tmp_path):
     process.wait(30)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_curl_lines_of_the_page_about_programs_do_what_it_says(demo):
-    import json
+class Browser:
+    """The reader's browser, as far as the page needs one: it logs in as alice, and allows what is asked."""
 
+    def __init__(self):
+        self.http = httpx.Client(timeout=30)
+        self.page = None
+
+    def open(self, address):
+        """Follow from page to page to one that asks something, or out of this server; the last address."""
+        return self._follow(self.http.get(address))
+
+    def send(self, path, **given):
+        """Send the page's own form back."""
+        hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', self.page.text)
+        ticked = re.findall(r'<input type="checkbox" name="scope" value="([^"]*)"', self.page.text)
+        form = [(name, html.unescape(value)) for name, value in [*hidden, *(("scope", one) for one in ticked)]]
+        data = {name: [value for given, value in form if given == name] for name, _ in form}
+        return self._follow(self.http.post(str(self.page.url.copy_with(path=path, query=None)), data=data | given))
+
+    def _follow(self, page):
+        while page.status_code == 303:
+            where = page.url.join(page.headers["location"])
+            if where.port == 9876:
+                return where
+            page = self.http.get(where)
+        assert page.status_code == 200, page.text
+        self.page = page
+        return page.url
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_lines_of_the_page_about_programs_do_what_it_says(demo):
     issuer, secret = demo
     known = {"AUTH": issuer, "ALICE": PASSWORD, "SECRET": secret}
+    lines = list(console_lines(CALL))
 
-    def paste(line):
+    def paste(*having):
+        """Run the one line that has these words in it; what it printed."""
+        (line,) = [line for line in lines if all(word in line for word in having)]
+        lines.remove(line)
         done = subprocess.run(
             ["sh", "-c", line], env={**os.environ, **known}, capture_output=True, text=True, timeout=60, check=True
         )
-        return json.loads(done.stdout)
+        return done.stdout
 
-    login, service, refresh, revoke, introspect = [line for line in console_lines(CALL) if line.startswith("curl")]
-    first = paste(login)
-    assert first["scope"] == "posts:read"
-    known |= {"TOKEN": first["access_token"], "REFRESH": first["refresh_token"]}
-    assert paste(introspect)["active"] is True
-    assert "refresh_token" not in paste(service)
-    assert paste(refresh)["refresh_token"] != first["refresh_token"]
-    assert paste(revoke) == {}
-    assert paste(introspect) == {"active": False}
+    def keep(name):
+        """Run the line that sets a variable, and keep it for the others, as the reader's shell does."""
+        (line,) = [line for line in lines if line.startswith(f"{name}=")]
+        lines[lines.index(line)] = f'{line}; printf %s "${name}"'
+        known[name] = paste(f"{name}=$(")
+
+    login = json.loads(paste("curl", "grant_type=password"))
+    assert login["scope"] == "posts:read"
+    known |= {"TOKEN": login["access_token"], "REFRESH": login["refresh_token"]}
+
+    keep("VERIFIER")
+    keep("CHALLENGE")
+    browser = Browser()
+    browser.open(paste("echo").strip())
+    browser.send("/auth/login", name="alice", password=PASSWORD)
+    back = browser.send("/auth/consent", decision="allow")
+    assert (back.params["state"], back.params["iss"]) == ("xyz", issuer)
+    known["CODE"] = back.params["code"]
+    assert json.loads(paste("curl", "grant_type=authorization_code"))["scope"] == "posts:read"
+
+    device = json.loads(paste("curl", "/device_authorization"))
+    known["DEVICE"] = device["device_code"]
+    poll = next(line for line in lines if "grant-type:device_code" in line)
+    assert json.loads(paste("curl", "grant-type:device_code"))["error"] == "authorization_pending"
+    lines.append(poll)  # the page has it asked again and again
+    browser.open(device["verification_uri_complete"])
+    browser.send("/auth/device", code=device["user_code"])
+    browser.send("/auth/device", decision="allow")
+    time.sleep(device["interval"])
+    assert json.loads(paste("curl", "grant-type:device_code"))["scope"] == "posts:read"
+
+    assert "refresh_token" not in json.loads(paste("curl", "grant_type=client_credentials"))
+    assert json.loads(paste("curl", "grant_type=refresh_token"))["refresh_token"] != known["REFRESH"]
+    handed_on = json.loads(paste("curl", "grant-type:token-exchange"))
+    assert (handed_on["scope"], "refresh_token" in handed_on) == ("posts:read", False)
+    # What is left stands in this order on the page, and the token is good until it is revoked.
+    assert [line.split()[1] for line in lines if "curl" in line] == ["$AUTH/introspect", "$AUTH/revoke"]
+    again = next(line for line in lines if "/introspect" in line)
+    assert json.loads(paste("/introspect"))["active"] is True
+    assert json.loads(paste("/revoke")) == {}
+    lines.append(again)  # as it says: asked about once more
+    assert json.loads(paste("/introspect")) == {"active": False}

@@ -223,3 +223,9 @@ async def test_an_unexpected_fault_says_nothing_on_the_wire_and_everything_in_th
     assert answer.json()["id"] == "BW500"
     assert "secret cause" not in answer.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_authority_without_a_single_scope_is_refused_for_it_could_issue_nothing():
+    with pytest.raises(ConfigurationError, match="no token could ever be issued") as refused:
+        AuthorizationServer(Catalog([]), issuer="https://login.example.com")
+    assert refused.value.id == "BW103"

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -90,3 +91,19 @@ def test_a_key_shows_its_name_and_nothing_else():
     assert repr(key) == f"<KeyEncryptionKey {key.name}>"
     assert KEY.hex()[:8] not in repr(key)
     assert KeyEncryptionKey(KEY[::-1]).name != key.name
+
+
+def test_a_file_that_is_missing_is_told_with_the_line_that_makes_one(tmp_path):
+    path = tmp_path / "signing key.kek"
+    with pytest.raises(ConfigurationError, match="no such file") as refused:
+        KeyEncryptionKey.from_file(path)
+    subprocess.run(["sh", "-c", refused.value.description.rpartition("with: ")[2]], check=True)
+    assert KeyEncryptionKey.from_file(path).name
+
+
+@pytest.mark.parametrize(("make", "why"), [("mkdir", "Is a directory."), ("write", "it holds no text.")])
+def test_a_file_that_cannot_be_read_is_told_with_the_reason(tmp_path, make, why):
+    path = tmp_path / "signing.kek"
+    path.mkdir() if make == "mkdir" else path.write_bytes(b"\xff" * 32)
+    with pytest.raises(ConfigurationError, match=f"cannot be read from {path}: {why}"):
+        KeyEncryptionKey.from_file(path)

@@ -178,6 +178,27 @@ class TestToml:
     def test_that_is_not_a_catalog_is_refused_and_never_crashes(self, text):
         assert refusal(lambda: Catalog.from_toml(text)).status == 500
 
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("superuser = 1\n[scopes]\na = ''", "superuser must be the name of a scope, not a number."),
+            ("superuser = ['a']\n[scopes]\na = ''", "superuser must be the name of a scope, not a list."),
+            ("[scopes]\na = { descripton = 'x' }", "The scope 'a' has unknown entries: descripton; known are"),
+            (
+                "[scopes]\na = 5",
+                "The scope 'a' must be a description, or a table with description and implies, not a num",
+            ),
+            ("[scopes]\na = ''\n[roles]\nr = 'a'", "The role 'r' must be a list of scopes, not text."),
+            ("[scopes]\na = ''\n[roles.r]\na = ''", "The role 'r' must be a list of scopes, not a table."),
+        ],
+    )
+    def test_names_what_is_wrong_and_what_belongs_there(self, text, said):
+        assert refusal(lambda: Catalog.from_toml(text)).description.startswith(said)
+
+    @pytest.mark.parametrize("text", ["", "[scopes]", "[roles]"])
+    def test_without_scopes_is_refused(self, text):
+        assert refusal(lambda: Catalog.from_toml(text)).id == "BW103"
+
 
 class TestAsking:
     CATALOG = Catalog(NAMES)

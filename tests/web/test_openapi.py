@@ -59,3 +59,22 @@ async def test_every_reference_leads_somewhere():
     named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert named <= document["components"]["schemas"].keys()
     assert document["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "kind"),
+    [("401", "WWW-Authenticate", "string"), ("429", "Retry-After", "integer"), ("503", "Retry-After", "integer")],
+)
+async def test_a_refusal_is_described_with_the_header_that_says_how_or_when_to_come_back(status, header, kind):
+    document, _ = await described(registration=Registration(ScopeSet(["notes:*"])))
+    told = [
+        (path, method, answer)
+        for path, item in document["paths"].items()
+        for method in ("get", "post", "put", "delete")
+        if method in item and (answer := item[method]["responses"].get(status)) is not None
+    ]
+    programs = [answer for _, _, answer in told if "application/json" in answer["content"]]
+    assert programs
+    for answer in programs if status == "401" else [answer for _, _, answer in told]:
+        assert answer["headers"][header]["required"] is True
+        assert answer["headers"][header]["schema"]["type"] == kind

@@ -284,3 +284,30 @@ async def test_a_form_post_answer_holds_the_parameters_and_a_button(site):
     script = await visitor.get(outline.all("script")[0]["src"])
     assert isinstance(script, httpx.Response)
     assert script.headers["content-type"].startswith("text/javascript")
+
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "name"),
+    [("GET", "/auth/", 404, "BW400"), ("GET", "/auth/lgin", 404, "BW400"), ("GET", "/auth/token", 405, "BW417")],
+)
+async def test_a_browser_that_lost_its_way_is_shown_a_page_and_a_program_json(site, method, path, status, name):
+    http = site.visitor().http
+    page = await http.request(method, path, headers=BROWSER)
+    assert page.status_code == status
+    assert page.headers["content-type"].startswith("text/html")
+    assert name in page.text
+    assert "Look at the address once more" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for accept in ("*/*", "application/json", "text/html, application/json"):
+        answer = await http.request(method, path, headers={"accept": accept})
+        assert (answer.status_code, answer.json()["id"]) == (status, name)
+    assert [one.headers.get("allow") for one in (page, answer)] == (["POST"] * 2 if status == 405 else [None] * 2)
+
+
+async def test_what_stands_in_a_lost_address_is_not_repeated_on_the_page(site):
+    page = await site.visitor().http.get("/auth/<script>alert(1)</script>", headers=BROWSER)
+    assert page.status_code == 404
+    assert "alert(1)" not in page.text

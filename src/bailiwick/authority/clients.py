@@ -16,7 +16,7 @@ from .request import Presented
 from .settings import Settings
 from .store import Store
 
-__all__ = ["ClientAuthenticator", "digest_secret", "is_strong_secret"]
+__all__ = ["ClientAuthenticator", "digest_secret", "is_strong_secret", "was_strong"]
 
 _SHA256: Final = "sha256:"
 # What an unknown client's secret is compared with; no secret has this digest.
@@ -34,6 +34,11 @@ def is_strong_secret(secret: str) -> bool:
 def digest_secret(secret: str) -> str:
     """What is kept of a strong secret."""
     return _SHA256 + opaque.digest(secret)
+
+
+def was_strong(kept: str) -> bool:
+    """Whether what is kept of a secret is that of a strong one; of others there is a slow hash."""
+    return kept.startswith(_SHA256)
 
 
 class Finder(Protocol):
@@ -87,7 +92,7 @@ class ClientAuthenticator:
             client = await self._documents.authenticating(presented, now=now)
         else:
             client = await self._store.client(presented.client)
-        if client is None or client.secret is None or client.secret.startswith(_SHA256) or presented.secret is None:
+        if client is None or client.secret is None or was_strong(client.secret) or presented.secret is None:
             return await self._check(client, presented, now)
         async with guessing(self._attempts, "client", client.id, presented.origin.address, now):
             return await self._check(client, presented, now)

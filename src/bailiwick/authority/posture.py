@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from bailiwick.scopes import Catalog, ScopeSet
 
+from .clients import STRONG_SECRET, was_strong
 from .records import EVERY_RESOURCE, Account, Client, GrantType, KeyState, RoleRecord, StoredKey
 from .settings import Settings
 
@@ -182,7 +183,7 @@ def _clients(here: Situation) -> Iterator[Finding]:
     for client in here.clients:
         # Who is disabled does nothing; who enables them again will see it then.
         if client.disabled_at is None:
-            for rule in (_password_grant, _ceiling, _redirects, _introspection):
+            for rule in (_password_grant, _short_secret, _ceiling, _redirects, _introspection):
                 yield from rule(here, client, f"client {client.id}")
 
 
@@ -193,6 +194,17 @@ def _password_grant(_here: Situation, client: Client, about: str) -> Iterator[Fi
             about,
             "It takes people's passwords itself (RFC 9700 section 2.4: MUST NOT be used).",
             "Move it to authorization_code or the device grant, and take the password grant away.",
+        )
+
+
+def _short_secret(_here: Situation, client: Client, about: str) -> Iterator[Finding]:
+    if client.secret is not None and not was_strong(client.secret):
+        yield Finding(
+            "short-client-secret",
+            about,
+            f"Somebody chose its secret, of fewer than {STRONG_SECRET} characters; it can be guessed (RFC 6749 section "
+            "10.10).",
+            f"Have one of 256 bits made: bailiwick client rotate-secret {client.id}",
         )
 
 
@@ -354,6 +366,7 @@ RULES: Final = (
     "open-registration",
     "many-unfinished",
     "password-grant",
+    "short-client-secret",
     "superuser-client",
     "wildcard-client",
     "risky-redirect",

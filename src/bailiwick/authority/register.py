@@ -428,7 +428,9 @@ def _check_initial_token(policy: Registration, bearer: str | None) -> None:
     shown = opaque.digest(bearer or "")
     # Every one is compared, so that the time does not tell which came close.
     if not any([hmac.compare_digest(kept, shown) for kept in policy.initial_tokens]):  # noqa: C419 - all of them
-        raise _no_token("Registration needs an initial access token.")
+        raise _no_token(
+            "Registration needs an initial access token." if bearer is None else "The initial access token is unknown."
+        )
 
 
 def _texts(metadata: Mapping[str, Any], name: str, default: list[str]) -> list[str]:

@@ -5,13 +5,16 @@ A setting that would be dangerous is refused when the authority is made, not not
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.scopes import ScopeSet
+from bailiwick.scopes import Catalog, ScopeSet
+from bailiwick.scopes.grammar import shown
 
 from .records import GrantType, Resource
 
@@ -20,6 +23,9 @@ __all__ = ["BALANCED", "STRICT", "Lifetimes", "MetadataDocuments", "Registration
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+
+# SHA-256 as tools print it, in the lower case that ours has.
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 # The grants in which a person decides.
 REGISTRABLE: Final = (GrantType.AUTHORIZATION_CODE, GrantType.REFRESH_TOKEN, GrantType.DEVICE_CODE)
@@ -143,7 +149,8 @@ class Registration:
     Args:
         ceiling: the scopes that a registered client can have, wildcards allowed.
         default: the scopes that it has if it registers without naming any; None: all of the ceiling.
-        initial_tokens: SHA-256 digests of initial access tokens (section 3); empty: anybody may register.
+        initial_tokens: SHA-256 digests of initial access tokens (section 3), 64 hex digits each; empty: anybody may
+            register.
         quota: how many registered clients may exist that nobody has let do anything yet; when there are so many, those
             that are older than an hour make room. Where anybody may register, one network can fill a quarter of it
             at once.
@@ -172,6 +179,13 @@ class Registration:
             raise ConfigurationError(f"Registered clients may not use {', '.join(sorted(unfit)) or 'no grant at all'}.")
         if self.quota < 1:
             raise ConfigurationError("The quota of registrations must be at least 1.")
+        # A token in the clear, or a digest cut short, would let nobody register, and somebody look for the reason.
+        digests = tuple(str(one).lower() for one in self.initial_tokens)
+        if not all(DIGEST.fullmatch(one) for one in digests):
+            raise ConfigurationError(
+                "initial_tokens holds SHA-256 digests, 64 hex digits each: printf %s TOKEN | sha256sum"
+            )
+        object.__setattr__(self, "initial_tokens", digests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +316,30 @@ class Settings:
         if isinstance(proxies, str):
             raise ConfigurationError("trusted_proxies is a list of addresses and networks.", id="BW104")
         _ = self.proxy_networks
+
+    def check_scopes(self, catalog: Catalog) -> None:
+        """Insist that every scope that the settings name exists, or covers one that does.
+
+        Args:
+            catalog: the scopes that exist.
+
+        Raises:
+            ConfigurationError: one does not (BW102); the message names where it stands, and the nearest that exists.
+        """
+        for where, scopes in self._named_scopes():
+            for name in scopes or ():
+                if not catalog.knows(name):
+                    raise ConfigurationError(
+                        f"{where} names {shown(name)}, which is not in the catalog.{catalog.nearest(name)}", id="BW102"
+                    )
+
+    def _named_scopes(self) -> Iterator[tuple[str, ScopeSet | None]]:
+        for resource in self.resources:
+            yield f"The resource {resource.identifier!r}", resource.scopes
+        for where, policy in (("registration", self.registration), ("metadata_documents", self.metadata_documents)):
+            if policy is not None:
+                yield f"{where}.ceiling", policy.ceiling
+                yield f"{where}.default", policy.default
 
     @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

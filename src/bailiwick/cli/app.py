@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 import bailiwick
 
@@ -41,8 +42,35 @@ def _in_paragraphs(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
+class _FlagsAlone:
+    """In a command's or a group's `--help`: a flag without the `<bool>` that newer versions of typer put behind it.
+
+    Nobody can type a value there, and whoever tries is told that there is an extra argument.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options and arguments, `--help` among them."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # of the class beside this one
+        for one in params:
+            if getattr(one, "is_flag", False) and one.metavar is None:
+                one.metavar = ""
+        return params
+
+
+class _Command(_FlagsAlone, TyperCommand):
+    """A command."""
+
+
+class _Group(_FlagsAlone, TyperGroup):
+    """A noun with its commands."""
+
+
 for table in (app, *(group.typer_instance for group in app.registered_groups)):
-    for one in table.registered_commands if table is not None else ():
+    if table is None:
+        continue
+    table.info.cls = _Group
+    for one in table.registered_commands:
+        one.cls = _Command
         one.help = _in_paragraphs(getattr(one.callback, "__doc__", None) or "")
 
 

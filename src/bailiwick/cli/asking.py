@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -20,7 +20,7 @@ MAX_LINE: Final = 64 * 1024
 TRIES: Final = 3
 
 
-def ask_secret(prompt: str, *, twice: bool = True) -> str:
+def ask_secret(prompt: str, *, twice: bool = True, check: Callable[[str], object] | None = None) -> str:
     """Read a secret: typed without an echo, or the first line of standard input where that is no terminal.
 
     Secrets are never arguments: every user of the machine reads those with `ps`, and the shell keeps them.
@@ -28,21 +28,25 @@ def ask_secret(prompt: str, *, twice: bool = True) -> str:
     Args:
         prompt: what is asked for.
         twice: whether it is typed again, so that a slip of the finger locks nobody out.
+        check: refuses one that will not do, before it is asked for again.
 
     Raises:
         Exit: nothing was given, or the two differed three times.
+        ConfigurationError: `check` refused it.
     """
-    secret = _typed(prompt, twice=twice) if sys.stdin.isatty() else _piped()
+    secret = _typed(prompt, twice=twice, check=check) if sys.stdin.isatty() else _piped()
     if not secret:
         _refuse(f"{prompt}: nothing was given. Type it, or send it as the first line of standard input.")
     return secret
 
 
-def _typed(prompt: str, *, twice: bool) -> str:
+def _typed(prompt: str, *, twice: bool, check: Callable[[str], object] | None) -> str:
     for _ in range(TRIES):
         try:
             with _interruptible():
                 first = getpass.getpass(f"{prompt}: ")
+                if first and check is not None:
+                    check(first)
                 if not twice or not first or getpass.getpass(f"{prompt}, again: ") == first:
                     return first
         except EOFError:

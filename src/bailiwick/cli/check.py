@@ -11,7 +11,7 @@ import typer
 from bailiwick.errors import ConfigurationError
 
 from .desk import Desk, at_desk
-from .ending import EXIT_REFUSED, plain
+from .ending import EXIT_REFUSED, plain, refusals
 
 if TYPE_CHECKING:
     from bailiwick.authority.posture import Finding
@@ -33,6 +33,8 @@ async def check(
 
     from .settings import unknown_variables
 
+    with refusals():
+        desk.configured.server()  # whatever would keep `serve` from its work is found here first
     rules = (*RULES, *OF_THE_MACHINE)
     ignored = set(ignore or ())
     if unknown := sorted(ignored - set(rules)):

@@ -77,7 +77,7 @@ async def add(
         required=required or (),
         jwks=_read(jwks) if jwks is not None else "",
         tls=tls,
-        secret=ask_secret("Client secret") if own_secret else None,
+        secret=ask_secret("Client secret", check=desk.admin.check_secret) if own_secret else None,
     )
     record = records.client(made.client)
     _hand_over(desk, f"Added the client {made.client.id}.", record, None if own_secret else made.secret)
@@ -157,7 +157,8 @@ async def redirects(
 async def rotate_secret(desk: Desk, id: Id, *, own_secret: OwnSecret = False) -> None:
     """Give a client another secret, which is printed once. The old one ends at once."""
     await desk.admin.client(id)
-    made = await desk.admin.set_client_secret(id, ask_secret("New client secret") if own_secret else None)
+    given = ask_secret("New client secret", check=desk.admin.check_secret) if own_secret else None
+    made = await desk.admin.set_client_secret(id, given)
     record = records.client(made.client)
     _hand_over(desk, f"The client {id} has a new secret.", record, None if own_secret else made.secret)
 

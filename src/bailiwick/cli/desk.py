@@ -91,7 +91,8 @@ def at_desk(act: Callable[Concatenate[Desk, P], Awaitable[None]]) -> Callable[..
     def run(ground: Ground, given: dict[str, Any]) -> None:
         with refusals():
             _check_store(ground.configured.store)
-            server = ground.configured.server()
+            # An operator guesses at nothing: Redis, and what speaks to it, may be on another machine than this one.
+            server = ground.configured.server(counting=False)
 
         async def sit_down() -> None:
             with refusals():

@@ -63,7 +63,7 @@ profile = "balanced"
 # Further APIs with scopes of their own (RFC 8707).
 # [[resources]]
 # identifier = "https://files.example.com"
-# scopes = ["files:*"]
+# scopes = ["posts:*"]
 """
 
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -23,12 +24,16 @@ from .ending import reason
 if TYPE_CHECKING:
     from bailiwick.server import AuthorizationServer, KeyEncryptionKey, Settings
 
-__all__ = ["FILE", "PREFIX", "Configured", "load", "unknown_variables"]
+__all__ = ["FILE", "OTHER_VARIABLES", "PREFIX", "TABLES", "Configured", "load", "unknown_variables"]
 
 PREFIX: Final = "BAILIWICK_"
 FILE: Final = "bailiwick.toml"
-# Variables that are no settings: where the settings are, and the demo's secrets.
-OTHER_VARIABLES: Final = frozenset({"BAILIWICK_SETTINGS", "BAILIWICK_DEMO_PASSWORD", "BAILIWICK_DEMO_SECRET"})
+# Variables that are no settings, and what they are.
+OTHER_VARIABLES: Final[Mapping[str, str]] = {
+    "BAILIWICK_SETTINGS": "the settings file, where it is not bailiwick.toml in the current folder",
+    "BAILIWICK_DEMO_PASSWORD": "for `bailiwick run`: the password of alice, erin and root",
+    "BAILIWICK_DEMO_SECRET": "for `bailiwick run`: the secret of demo-service",
+}
 # Entries of the file that name files; relative ones are meant from the file's folder.
 _PATHS: Final = ("catalog", "key_encryption_key_file")
 
@@ -75,8 +80,32 @@ class UnfinishedEntry(_Entry):
     confidential: int = 5_000
 
 
+# The tables of the file with what may stand in each.
+TABLES: Final[Mapping[str, type[BaseModel]]] = {
+    "resources": ResourceEntry,
+    "registration": RegistrationEntry,
+    "metadata_documents": DocumentsEntry,
+    "unfinished": UnfinishedEntry,
+}
+
+
 class Configured(BaseSettings):
-    """The settings of one authority, as they were found."""
+    """The settings of one authority, as they were found. What `Settings` takes under the same name is explained there.
+
+    Args:
+        issuer: the authority's identifier, the URL under which its endpoints stand; there is no default.
+        catalog: the TOML file of scopes and roles.
+        store: the SQLite file that keeps people, clients, keys and tokens: a name, or `sqlite:///name`.
+        host: the address that `bailiwick serve` listens on.
+        port: the port that it listens on, 0 to 65535; 0 takes a free one.
+        profile: the lifetimes to begin with; `[lifetimes]` replaces single ones.
+        attempts: the address of a Redis in which several processes count wrong guesses together, such as
+            "redis://localhost:6379/0" (needs `bailiwick[redis]`); without, each counts in its own memory.
+        key_encryption_key: 32 random bytes, as 64 hex digits or base64, under which signing keys are encrypted at rest; from
+            the variable alone, never from the file.
+        key_encryption_key_file: the file of such a key, readable by its owner alone; instead of `key_encryption_key`.
+        former_key_encryption_key_files: files of earlier ones; what they sealed is sealed anew when it is next read.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
@@ -203,8 +232,11 @@ class Configured(BaseSettings):
             raise ConfigurationError("Former key-encryption keys need a present one, which seals anew.", id="BW110")
         return []
 
-    def server(self) -> AuthorizationServer:
+    def server(self, *, counting: bool = True) -> AuthorizationServer:
         """The authority, not opened yet.
+
+        Args:
+            counting: whether anybody will guess at it; without, what counts guesses in Redis is left alone.
 
         Raises:
             ConfigurationError: something of the settings is missing or wrong.
@@ -218,7 +250,7 @@ class Configured(BaseSettings):
             store=self.store,
             settings=settings,
             seals=self.seals(),
-            attempts=self.attempts.get_secret_value() if self.attempts is not None else None,
+            attempts=self.attempts.get_secret_value() if self.attempts is not None and counting else None,
         )
 
 
@@ -251,18 +283,58 @@ def load(given: Mapping[str, Any], file: Path | None = None) -> Configured:
     try:
         return Read(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as bad:
-        wrong = bad.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = ".".join(map(str, wrong["loc"]))
-        if wrong["type"] == "extra_forbidden":
-            known = ", ".join(sorted(Configured.model_fields))
-            raise ConfigurationError(f"There is no setting {name!r}. Known are: {known}.") from None
-        raise ConfigurationError(
-            f"The setting {name!r} is wrong: {wrong['msg']} (--{name}, {PREFIX}{name.upper().replace('.', '__')} "
-            f"or {FILE})."
-        ) from None
+        found = bad.errors(include_url=False, include_input=False)
+        # A misspelt name is the reason why the right one is missing.
+        wrong = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+        raise ConfigurationError(_said(wrong["loc"], wrong["type"], wrong.get("ctx", {}), given)) from None
     except ValueError as bad:
-        # A variable that should hold JSON, such as a list, and does not; the text names the variable alone.
-        raise ConfigurationError(f"A setting cannot be read: {bad}.") from None
+        # SettingsError, of variables; its text names the field, and the value stays out of ours.
+        field = re.search(r'field "(\w+)"', str(bad))
+        name = f"{PREFIX}{field[1].upper()}" if field else "A setting"
+        raise ConfigurationError(f"{name} holds a list or a table, written as JSON.") from None
+
+
+# What belongs where pydantic found something else, by the first word of its error's type.
+_BELONGS: Final[Mapping[str, str]] = {
+    "int": "is a whole number",
+    "bool": "is true or false",
+    "string": "is text",
+    "list": "is a list",
+    "path": "is the name of a file",
+    "dict": "is a table",
+    "model": "is a table",
+    "missing": "is missing",
+}
+_LISTED: Final[Mapping[str, str]] = {"string": "texts", "path": "names of files", "model": "tables"}
+_BOUNDED: Final[Mapping[str, str]] = {"port": "is a whole number from 0 to 65535"}
+
+
+def _said(where: Sequence[int | str], kind: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """What is wrong with a setting, in words for whoever wrote it; its value is not repeated.
+
+    Args:
+        where: the way to it: the table in which it stands, if it does, its name, its place in a list.
+        kind: the type of pydantic's error.
+        context: what it says besides.
+        options: by name, those that the command takes.
+    """
+    names = [part for part in where if isinstance(part, str)]
+    table, name = (names[0], names[1]) if len(names) > 1 else ("", names[0])
+    # A list of tables comes as a whole from one variable, a table's entries from one each.
+    repeated = table == "resources"
+    place = repr(name) + (f" in [[{table}]]" if repeated else f" in [{table}]" if table else "")
+    if kind == "extra_forbidden":
+        known = TABLES[table].model_fields if table else Configured.model_fields
+        return f"There is no setting {place}. Known are: {', '.join(sorted(known))}."
+    if isinstance(where[-1], int):
+        belongs = f"is a list of {_LISTED.get(kind.partition('_')[0], 'something else')}"
+    elif kind == "literal_error":
+        belongs = f"is {context['expected']}"
+    else:
+        belongs = _BOUNDED.get(name) or _BELONGS.get(kind.partition("_")[0], "is wrong")
+    variable = PREFIX + (table if repeated else f"{table}__{name}" if table else name).upper()
+    option = f"--{name}, " if not table and name in options else ""
+    return f"The setting {place} {belongs} ({option}{variable} or {FILE})."
 
 
 def _document(file: Path | None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ async def add(
         raise ConfigurationError(f"The name {name!r} is taken.", id="BW106")
     for each in role or ():
         await desk.admin.role(each)
-    password = None if no_password else ask_secret(f"Password for {name}")
+    password = None if no_password else ask_secret(f"Password for {name}", check=desk.admin.check_password)
     made = await desk.admin.create_account(name, password, roles=role or (), grants=scope or ())
     desk.out.done(f"Added {made.name} ({made.id}).", records.account(made))
 
@@ -89,7 +89,8 @@ async def show(desk: Desk, name: Name) -> None:
 async def password(desk: Desk, name: Name) -> None:
     """Give a person a new password, and end what they are logged in to. Asks for it, twice."""
     await desk.admin.account(name)
-    changed = await desk.admin.set_password(name, ask_secret(f"New password for {name}"))
+    given = ask_secret(f"New password for {name}", check=desk.admin.check_password)
+    changed = await desk.admin.set_password(name, given)
     desk.out.done(f"{changed.name} has a new password, and has to log in anew.", records.account(changed))
 
 

@@ -50,7 +50,7 @@ class NewItem(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=200, examples=["Lantern"])]
 
 
-ItemId = Annotated[int, Path(ge=1, le=2**63 - 1)]  # SQLite's integers end there
+RowId = Annotated[int, Path(ge=1, le=2**63 - 1)]  # SQLite's integers end there
 
 Json = dict[str, Any]
 
@@ -126,6 +126,12 @@ def _post_routes(guard: Guard, rows: Rows) -> APIRouter:
         """Write a post under my name."""
         return await rows.add_post(new.title, new.body, author=await _name(rows, caller))
 
+    @router.delete("/posts/{id}", status_code=204, dependencies=[guard.requires("posts:delete")])
+    async def delete_post(id: RowId) -> None:
+        """Remove a post."""
+        if not await rows.remove_post(id):
+            raise HTTPException(404, "There is no such post.")
+
     return router
 
 
@@ -143,7 +149,7 @@ def _item_routes(guard: Guard, rows: Rows) -> APIRouter:
         return await rows.add_item(new.name, owner=await _name(rows, caller))
 
     @router.delete("/items/{id}", status_code=204, dependencies=[guard.requires("items:delete")])
-    async def delete_item(id: ItemId) -> None:
+    async def delete_item(id: RowId) -> None:
         """Remove an item."""
         if not await rows.remove_item(id):
             raise HTTPException(404, "There is no such item.")

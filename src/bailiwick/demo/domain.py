@@ -79,6 +79,7 @@ class DemoClient:
 
 
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 section 3.4
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - RFC 8693 section 2.1
 
 READING: Final = ("users:read", "posts:read", "items:read")
 
@@ -87,14 +88,14 @@ DOCS_CLIENT: Final = "demo-docs"
 CLIENTS: Final = (
     DemoClient(
         "demo-cli",
-        "The demo's command line",
+        "Demo command line",
         grants=("password", DEVICE_CODE, "refresh_token"),
         scopes=("admin:*",),
         default=tuple(CATALOG),
     ),
     DemoClient(
         "demo-web",
-        "The demo's web page",
+        "Demo web page",
         grants=("authorization_code", "refresh_token"),
         scopes=("admin:*",),
         default=READING,
@@ -102,7 +103,7 @@ CLIENTS: Final = (
     ),
     DemoClient(
         DOCS_CLIENT,
-        "The demo's API documentation",
+        "Demo API documentation",
         grants=("authorization_code", "password", "refresh_token"),
         scopes=("admin:*",),
         default=READING,
@@ -110,8 +111,8 @@ CLIENTS: Final = (
     ),
     DemoClient(
         "demo-service",
-        "The demo's nightly job",
-        grants=("client_credentials",),
+        "Demo nightly job",
+        grants=("client_credentials", TOKEN_EXCHANGE),
         scopes=("users:read", "posts:*", "items:*"),
         default=("posts:read", "items:read"),
         confidential=True,

@@ -178,6 +178,10 @@ class Rows:
         """Add a post."""
         return await self._add(posts, {"title": title, "body": body, "author": author})
 
+    async def remove_post(self, post_id: int) -> bool:
+        """Remove a post; False if there was none."""
+        return await self._remove(posts, post_id)
+
     async def items(self) -> list[Row]:
         """The items, oldest first."""
         return await self._all(items)

@@ -16,12 +16,18 @@ from bailiwick.graph.plan import Plan
 from bailiwick.server import Admin, AuthorizationServer, Settings
 
 from .api import build_api
-from .domain import CATALOG, CLIENTS, PEOPLE, DemoClient
+from .domain import CATALOG, CLIENTS, DOCS_CLIENT, PEOPLE, DemoClient
 from .rows import Rows
 
 __all__ = ["Demo", "open_demo"]
 
 SERVICE = next(client.client_id for client in CLIENTS if client.confidential)
+
+# Swagger UI shows it above each flow, and begins all of them with the client of its own.
+HOW_TO_LOG_IN = (
+    f"People: log in as alice, erin or root, client_id {DOCS_CLIENT}, no secret. "
+    f"A program (client credentials): client_id {SERVICE} and the secret printed at the first start."
+)
 
 # 72 bits: beyond guessing over HTTP, and short enough to be typed. A program's secret need not be typed.
 PASSWORD_BYTES = 9
@@ -89,7 +95,7 @@ def _assemble(server: AuthorizationServer, rows: Rows) -> tuple[FastAPI, Plan]:
         server.verifier(),
         realm="demo",
         client_credentials_flow=True,
-        description="Log in as alice, erin or root.",
+        description=HOW_TO_LOG_IN,
     )
     app = build_api(guard, rows)
     server.mount_on(app)

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 from typing import Final
@@ -81,7 +82,9 @@ class KeyEncryptionKey:
             mode = path.stat().st_mode
             text = path.read_text("ascii")
         except (OSError, UnicodeDecodeError) as bad:
-            raise ConfigurationError(f"The key-encryption key cannot be read from {path}.", id="BW110") from bad
+            raise ConfigurationError(
+                f"The key-encryption key cannot be read from {path}: {_why(bad, path)}", id="BW110"
+            ) from bad
         if mode & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH):
             raise ConfigurationError(f"Others may read or write {path}: run chmod 600 {path}", id="BW110")
         return cls.from_text(text)
@@ -110,3 +113,10 @@ class KeyEncryptionKey:
             raise ConfigurationError(
                 "A sealed key does not open: it was changed, or sealed with another key-encryption key.", id="BW110"
             ) from bad
+
+
+def _why(bad: OSError | UnicodeError, path: Path) -> str:
+    """What is the matter with a file, and what to do; nothing of what is in it."""
+    if isinstance(bad, FileNotFoundError):
+        return f"no such file. Make one with: (umask 077 && openssl rand -hex {KEY_BYTES} > {shlex.quote(str(path))})"
+    return f"{bad.strerror or type(bad).__name__}." if isinstance(bad, OSError) else "it holds no text."

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.util import find_spec
 from typing import Final, TypeVar
 
 from bailiwick.authority.attempts import (
@@ -63,6 +64,10 @@ class SharedAttempts:
         if scheme not in SCHEMES:
             # The address may hold a password.
             raise ConfigurationError(f"Counts are shared by {', '.join(SCHEMES)}, not by {scheme[:20]!r}.")
+        if scheme != "memory" and find_spec("redis") is None:
+            raise ConfigurationError(
+                "attempts names Redis, and the package redis is not installed: pip install 'bailiwick[redis]'"
+            )
         options: dict[str, str | bool] = {"wrap_exceptions": True}
         if scheme != "memory":
             options |= {"implementation": "redispy", "key_prefix": prefix}

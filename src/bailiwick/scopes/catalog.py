@@ -124,7 +124,9 @@ class Catalog:
         self.scopes: Mapping[str, Scope] = _declared(scopes)
         self._bit: Mapping[str, int] = {name: 1 << i for i, name in enumerate(self.scopes)}
         self._all = (1 << len(self.scopes)) - 1
-        if superuser is not None and (not isinstance(superuser, str) or superuser not in self.scopes):
+        if superuser is not None and not isinstance(superuser, str):
+            raise ConfigurationError(f"superuser must be the name of a scope, not {_kind(superuser)}.", id="BW102")
+        if superuser is not None and superuser not in self.scopes:
             raise ConfigurationError(
                 f"The superuser scope {shown(superuser)} is not in the catalog.{self.nearest(superuser)}", id="BW102"
             )
@@ -207,7 +209,7 @@ class Catalog:
                 and `implies`), optionally `superuser = "..."` and `[roles]` (name = list of scopes).
 
         Raises:
-            ConfigurationError: the text is not TOML, or not a catalog.
+            ConfigurationError: the text is not TOML, or not a catalog, or one without scopes (BW103).
         """
         try:
             document = tomllib.loads(text)
@@ -218,11 +220,17 @@ class Catalog:
                 f"The catalog has unknown entries: {', '.join(sorted(unknown))}; known are scopes, roles and superuser."
             )
         roles = document.get("roles", {})
-        if not isinstance(roles, dict) or not all(isinstance(held, list) for held in roles.values()):
+        if not isinstance(roles, dict):
             raise ConfigurationError("[roles] must be a table of lists of scopes.")
+        for role, held in roles.items():
+            if not isinstance(held, list):
+                raise ConfigurationError(f"The role {role!r} must be a list of scopes, not {_kind(held)}.")
         scopes = document.get("scopes", {})
         if not isinstance(scopes, dict):
             raise ConfigurationError("[scopes] must be a table of scopes.")
+        # In code, a catalog without scopes is for guards that ask for any valid token; nobody writes a file to say so.
+        if not scopes:
+            raise ConfigurationError("The catalog names no scopes; they stand below [scopes].", id="BW103")
         return cls(
             [_scope_from_toml(name, entry) for name, entry in scopes.items()],
             roles=roles,
@@ -421,6 +429,18 @@ def _declared(scopes: Iterable[Scope | str] | Mapping[str, str]) -> dict[str, Sc
 def _scope_from_toml(name: str, entry: object) -> Scope:
     if isinstance(entry, str):
         return Scope(name, entry)
-    if isinstance(entry, dict) and not entry.keys() - {"description", "implies"}:
-        return Scope(name, entry.get("description", ""), entry.get("implies", ()))
-    raise ConfigurationError(f"The scope {name!r} must be a description, or a table with description and implies.")
+    if not isinstance(entry, dict):
+        raise ConfigurationError(
+            f"The scope {name!r} must be a description, or a table with description and implies, not {_kind(entry)}."
+        )
+    if unknown := entry.keys() - {"description", "implies"}:
+        raise ConfigurationError(
+            f"The scope {name!r} has unknown entries: {', '.join(sorted(unknown))}; known are description and implies."
+        )
+    return Scope(name, entry.get("description", ""), entry.get("implies", ()))
+
+
+def _kind(value: object) -> str:
+    """What something is that stands in the wrong place, in the words of TOML."""
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
+    return kinds.get(type(value), f"a value of type {type(value).__name__}")

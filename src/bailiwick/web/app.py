@@ -90,7 +90,7 @@ def build_app(
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Proxies, trusted=authority.settings.proxy_networks)],
-        exception_handlers={HTTPException: _not_routed},
+        exception_handlers={HTTPException: _not_routed(pages)},
     )
     # Starlette would answer a slash too many with a 307, which repeats a POST and the password in it, at an address
     # made of the request's Host header and of the scheme that a proxy in front may have changed.
@@ -132,11 +132,22 @@ def _answering(endpoint: Endpoint) -> Endpoint:
     return answered
 
 
-async def _not_routed(request: Request, why: Exception) -> Response:
-    """404 and 405, in the same form as every other answer."""
-    status = getattr(why, "status_code", 404)
-    text = "This method is not allowed here." if status == 405 else "There is nothing here."
-    refused = refuse(request, Refused("invalid_request", text, status=status, id="BW417" if status == 405 else "BW400"))
-    for name, value in (getattr(why, "headers", None) or {}).items():
-        refused.headers[name] = value  # Allow: what the method should have been
-    return refused
+def _not_routed(pages: Pages) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """404 and 405, in the same form as every other answer: a page for people, JSON for programs."""
+
+    async def answered(request: Request, why: Exception) -> Response:
+        status = getattr(why, "status_code", 404)
+        text = "This method is not allowed here." if status == 405 else "There is nothing here."
+        unfit = Refused("invalid_request", text, status=status, id="BW417" if status == 405 else "BW400")
+        refused = pages.error(request, unfit) if _is_for_people(request) else refuse(request, unfit)
+        for name, value in (getattr(why, "headers", None) or {}).items():
+            refused.headers[name] = value  # Allow: what the method should have been
+        return refused
+
+    return answered
+
+
+def _is_for_people(request: Request) -> bool:
+    """Whether a browser asks for a page: it names HTML (RFC 9110 section 12.5.1), and a program `*/*` or JSON."""
+    wanted = {one.partition(";")[0].strip().lower() for one in ",".join(request.headers.getlist("accept")).split(",")}
+    return "text/html" in wanted and "application/json" not in wanted

@@ -147,6 +147,26 @@ REFUSALS: Final[Mapping[str, str]] = {
     "429": "Too many wrong guesses or unfinished requests; `Retry-After` says when to come back.",
     "503": "The service cannot answer just now; `Retry-After` says when to come back.",
 }
+# What a refusal says besides, by its status.
+TOLD: Final[Mapping[str, Mapping[str, Any]]] = {
+    "401": {
+        "WWW-Authenticate": {
+            "description": "How to prove it: `Basic` for a client, `Bearer` at the registration (RFC 9110 section 11.6.1).",
+            "required": True,
+            "schema": TEXT,
+        }
+    },
+    **{
+        status: {
+            "Retry-After": {
+                "description": "Seconds until another try makes sense (RFC 9110 section 10.2.3).",
+                "required": True,
+                "schema": {"type": "integer", "minimum": 0},
+            }
+        }
+        for status in ("429", "503")
+    },
+}
 PROGRAM: Final = ("400", "401", "403", "413", "429", "503")
 
 
@@ -306,6 +326,8 @@ def _pages() -> dict[str, Any]:
     elsewhere = {"description": "It goes on there.", "headers": {"Location": {"schema": TEXT}}}
     answered = {"200": page, "303": elsewhere} | {
         status: {"description": REFUSALS[status], "content": {"text/html": {"schema": TEXT}}}
+        # Who is to log in is shown a form, so that there is no challenge with a page.
+        | ({"headers": dict(TOLD[status])} if status in TOLD and status != "401" else {})
         for status in ("400", "401", "403", "413", "429", "503")
     }
     return {
@@ -349,7 +371,11 @@ def _query(name: str, schema: Schema, description: str = "") -> dict[str, Any]:
 
 
 def _refusals(*statuses: str) -> dict[str, Any]:
-    return {status: _described(REFUSALS[status], _ref("Error")) for status in statuses}
+    return {
+        status: _described(REFUSALS[status], _ref("Error"))
+        | ({"headers": dict(TOLD[status])} if status in TOLD else {})
+        for status in statuses
+    }
 
 
 def _json(name: str) -> dict[str, Any]:

@@ -48,6 +48,7 @@ SCRIPT: Final = "; script-src 'self'"
 _HOST_SOURCE: Final = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
 
+LOST: Final = "Look at the address once more, or go back to where you came from."
 AGAIN: Final = "Go back to the application that brought you here, and start again."
 # By stable id: what the person in front can do about it.
 WHAT_TO_DO: Final[Mapping[str, str]] = MappingProxyType(
@@ -231,7 +232,7 @@ class Pages:
             status=why.status,
             title="This did not work" if ours else "This cannot go on",
             description=_sentence(why),
-            what_to_do="Wait a moment, then load the page again." if ours else WHAT_TO_DO.get(why.id, AGAIN),
+            what_to_do=_what_to_do(why),
             id=why.id,
             code=why.code,
         )
@@ -283,6 +284,12 @@ def _sentence(why: BailiwickError) -> str:
         return "The service cannot reach its data just now."
     wait = getattr(why, "retry_after", None)
     return f"{why.description} Try again in {_span(wait)}." if wait and why.id == "BW416" else why.description
+
+
+def _what_to_do(why: BailiwickError) -> str:
+    if why.status >= 500:
+        return "Wait a moment, then load the page again."
+    return WHAT_TO_DO.get(why.id, LOST if why.status in {404, 405} else AGAIN)
 
 
 def _span(seconds: int) -> str:

@@ -168,9 +168,20 @@ class Clients(Desk):
                 return counted(change(was))
         raise contended(f"the client {id!r}")
 
-    async def _digest(self, secret: str) -> str:
+    def check_secret(self, secret: str) -> None:
+        """Refuse what cannot be a client's secret.
+
+        Args:
+            secret: as typed.
+
+        Raises:
+            ConfigurationError: it is empty, too long, or not printable ASCII (BW130).
+        """
         if not secret or not secret.isprintable() or not secret.isascii() or len(secret) > MAX_PASSWORD:
             raise ConfigurationError("A client secret is printable ASCII (RFC 6749 appendix A.2).", id="BW130")
+
+    async def _digest(self, secret: str) -> str:
+        self.check_secret(secret)
         return digest_secret(secret) if is_strong_secret(secret) else await self._hasher.hash(secret)
 
 

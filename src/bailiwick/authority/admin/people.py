@@ -170,7 +170,15 @@ class People(Roles):
                 return counted(change(was))
         raise contended(f"the person {name!r}")
 
-    async def _hash(self, password: str) -> str:
+    def check_password(self, password: str) -> str:
+        """Return a new password, in the form in which it is hashed, if it may be one.
+
+        Args:
+            password: as typed.
+
+        Raises:
+            ConfigurationError: it is too short or too long (BW130).
+        """
         prepared = prepare_password(password)
         if len(prepared) < self._settings.password_min_length:
             raise ConfigurationError(
@@ -178,7 +186,10 @@ class People(Roles):
             )
         if len(prepared) > MAX_PASSWORD:
             raise ConfigurationError(f"A password has at most {MAX_PASSWORD} characters.", id="BW130")
-        return await self._hasher.hash(prepared)
+        return prepared
+
+    async def _hash(self, password: str) -> str:
+        return await self._hasher.hash(self.check_password(password))
 
 
 def _words(roles: Iterable[str], scopes: ScopeSet) -> str:

@@ -47,13 +47,17 @@ def prepare(path: Path) -> Path:
 def _check_place(path: Path) -> None:
     if path.is_dir():
         raise StoreError(f"The database {path} is a folder; name a file.", id="BW502")
-    if not path.parent.is_dir():
-        raise StoreError(f"The folder {path.parent} does not exist; make it, or choose another file.", id="BW502")
+    _check_folder(path)
     if not path.exists():
         return
     # The superuser can write a file that nobody may write, but whoever marked it so meant it.
     if not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK):
         raise StoreError(f"The database {path} is read-only; make it writable, or choose another file.", id="BW502")
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise StoreError(f"The folder {path.parent} does not exist; make it, or choose another file.", id="BW502")
 
 
 def version_of(path: Path) -> str | None:
@@ -85,6 +89,7 @@ def copy_to(path: Path, copy: Path) -> None:
         StoreError: one of the two cannot be read or made (BW502); no half copy is left behind.
     """
     with explained(copy, opening=True):
+        _check_folder(copy)
         # It holds private keys and digests, and must not replace an older copy.
         os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
