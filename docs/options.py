@@ -37,7 +37,8 @@ JSON = (
 )
 DOORS = (
     "Each door has a `Guard`, made once: `Guard(catalog, verifier, ...)`; options are given by name. How they are used: "
-    "[FastAPI](../how-to/close-an-api-by-default.md), [Starlette and ASGI](../how-to/guard-starlette-and-asgi.md).\n"
+    "[FastAPI](../how-to/close-an-api-by-default.md), [FasterAPI](../how-to/guard-fasterapi.md), "
+    "[Starlette and ASGI](../how-to/guard-starlette-and-asgi.md).\n"
 )
 KINDS = {str: "text", int: "whole number", bool: "true or false", Path: "file", SecretStr: "text, secret"}
 # Of each door, what applications call; the rest is for doors of one's own.

@@ -118,6 +118,7 @@ class Guard:
         # One key for each guard: two guards with different verifiers never take over each other's caller.
         self._key = f"bailiwick.caller.{id(self)}"
         self._proof = f"bailiwick.proof.{id(self)}"  # the header that the caller was proved by
+        self._answered = f"bailiwick.answered.{id(self)}"  # whom `authenticate` named, and from which headers
         self.challenge = Challenge(realm, resource_metadata, disclose_scopes)
         self._no_credentials = MissingCredentials("Authentication is required.")
         # What a flood consists of is written once, so that it costs next to nothing.
@@ -218,6 +219,9 @@ class Guard:
         Args:
             conn: the ASGI connection scope, as `request.scope` in Starlette.
         """
+        if not self._decides_alone:
+            known: tuple[Any, Principal] | None = conn.get(self._answered)
+            return known[1] if known is not None and known[0] is conn["headers"] else None
         found: Principal | None = conn.get(self._key)
         # A copy of a connection, with headers of its own, does not inherit who called on the other.
         return found if found is not None and conn.get(self._proof) == authorization_of(conn) else None
@@ -240,6 +244,20 @@ class Guard:
         caller = (await self.verifier.verify(token)).under(self.catalog)
         conn[self._key] = caller
         conn[self._proof] = proof
+        return caller
+
+    async def _named(self, conn: Conn) -> Principal:
+        """Whom `authenticate` names, asked once for each request: a derived guard may name another at each call.
+
+        Raises:
+            BailiwickError: the refusal.
+        """
+        known: tuple[Any, Principal] | None = conn.get(self._answered)
+        # A connection may be a copy of another, with headers of its own.
+        if known is not None and known[0] is conn["headers"]:
+            return known[1]
+        caller = (await self.authenticate(conn)).under(self.catalog)
+        conn[self._answered] = (conn["headers"], caller)
         return caller
 
     async def admit(self, route: RoutePlan, conn: Conn) -> Principal | None:
@@ -280,7 +298,7 @@ class Guard:
                 return None
         elif route.access is Access.PUBLIC:
             return None
-        caller = await self.authenticate(conn)
+        caller = await (self.authenticate(conn) if self._decides_alone else self._named(conn))
         rule = route.rule
         if rule is not None and not rule.allows(caller.held):
             decision = rule.decide(caller.held)
@@ -294,6 +312,17 @@ class Guard:
             check_step_up(route.step_up, caller, self.now())
         return caller
 
+    def note(self, error: BailiwickError) -> None:
+        """Log a refusal, for whoever is to know of it.
+
+        Args:
+            error: why.
+        """
+        if error is not self._no_credentials:  # of which every browser sends some
+            # What is wrong with the server nobody else is told.
+            level = log.error if error.status == 500 else log.info
+            level("refused: %s %s: %s", error.status, error.id, error.detail)
+
     async def refuse(self, error: BailiwickError, conn: Conn, receive: Receive, send: Send) -> None:
         """Send a refusal: an HTTP answer, or for a WebSocket a denial before it is accepted.
 
@@ -304,8 +333,7 @@ class Guard:
             send: ASGI send.
         """
         answer = self._answers.get(error) or self.challenge.answer(error)
-        if error is not self._no_credentials:
-            log.info("refused: %s %s: %s", error.status, error.id, error.detail)
+        self.note(error)
         prefix = "http.response"
         if conn["type"] == "websocket":
             await receive()  # websocket.connect; the ASGI specification wants it taken before an answer

@@ -78,7 +78,6 @@ class Guard(DeclaringGuard, SecurityBase):
         internals.check_version()
         DeclaringGuard.__init__(self, catalog, verifier, **options)
         self.scheme_name = scheme_name
-        self._answered = f"bailiwick.answered.{id(self)}"  # whom the dependency named, and from which headers
         self.anonymous = Anonymous(self)
         # FastAPI reads it anew for each route that mentions the guard.
         self.__signature__ = inspect.signature(self.__call__)
@@ -128,16 +127,6 @@ class Guard(DeclaringGuard, SecurityBase):
         answer_here(conn.scope, BailiwickError, self.handle_error)
         caller = await self._named(conn.scope)
         self._insist(caller, security_scopes.scopes)
-        return caller
-
-    async def _named(self, conn: Any) -> Principal:
-        """Whom `authenticate` names, asked once for each request: a derived guard may name another at each call."""
-        known = conn.get(self._answered)
-        if known is not None and known[0] is conn["headers"]:
-            found: Principal = known[1]
-            return found
-        caller = await self.authenticate(conn)
-        conn[self._answered] = (conn["headers"], caller)
         return caller
 
     def _has_named(self, conn: Any, caller: Any) -> bool:

@@ -165,8 +165,7 @@ class Guard(DeclaringGuard):
             error: the refusal.
         """
         answer = self.challenge.answer(error)
-        level = asgi.log.error if answer.status == 500 else asgi.log.info
-        level("refused: %s %s: %s", error.status, error.id, error.detail)
+        self.note(error)
         return Refusal(error, answer, "Internal server error." if answer.status == 500 else error.description)
 
     async def handle_error(self, _request: Any, error: Exception) -> Any:
@@ -180,6 +179,7 @@ class Guard(DeclaringGuard):
         """
         if not isinstance(error, BailiwickError):
             raise error
+        self.note(error)
         return sent(self.challenge.answer(error))
 
     def caller(self, conn: Any) -> Principal | None:

@@ -69,7 +69,9 @@ DOORS = {
 @pytest.mark.parametrize("protected", [True, False], ids=["protected", "unprotected"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("door", DOORS)
-def test_a_misspelt_scope_in_a_handler_is_500_and_names_no_scope(catalog, issuer, door, method, protected, disclose):
+def test_a_misspelt_scope_in_a_handler_is_500_and_names_no_scope(
+    catalog, issuer, door, method, protected, disclose, caplog
+):
     kind, build = DOORS[door]
     app = build(kind(catalog, issuer, disclose_scopes=disclose), method, protected)
 
@@ -80,6 +82,8 @@ def test_a_misspelt_scope_in_a_handler_is_500_and_names_no_scope(catalog, issuer
     shown = (body + repr(headers).encode()).decode()
     for hidden in ("posts", "raed", "users", "admin", "Did you mean"):
         assert hidden not in shown
+    logged = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert any("Did you mean 'posts:read'" in one.getMessage() for one in logged)
 
 
 @pytest.mark.parametrize("method", METHODS)

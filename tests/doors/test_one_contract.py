@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+from typing import Annotated
 
 import pytest
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from test_fastapi_attacks import over_asgi
 
-from bailiwick import all_of, any_of
+from bailiwick import Principal, all_of, any_of
 from bailiwick.asgi import Guard as PlainGuard
 from bailiwick.asgi import Resource
 from bailiwick.errors import BailiwickError, ConfigurationError, InsufficientScope, InvalidToken, Unavailable
@@ -436,3 +437,41 @@ def test_one_application_that_is_mounted_twice_is_not_decided_by_the_last_of_its
         for path in ("/v1/x", "/v2/x"):
             assert client.get(path, headers=issuer.bearer("items")).status_code == 200
             assert client.get(path, headers=issuer.bearer("me")).status_code == 403
+
+
+@pytest.mark.parametrize("door", ["starlette", "starlette, not protected", "fasterapi", "wrap"])
+def test_whom_a_derived_guard_names_is_whom_handlers_are_given(catalog, issuer, door):
+    kind = DOORS.get(door, (PlainGuard,))[0]
+    seen = []
+
+    class Renaming(kind):
+        async def authenticate(self, conn):
+            caller = await super().authenticate(conn)
+            return Principal(f"tenant/{caller.subject}", caller.scopes)  # without a catalog: the guard supplies its own
+
+    guard = Renaming(catalog, issuer.cached())
+
+    async def told(conn):
+        seen.append(guard.caller(getattr(conn, "scope", conn)).subject)
+        return PlainTextResponse("reached")
+
+    async def told_plainly(conn, receive, send):
+        await (await told(conn))(conn, receive, send)
+
+    if door == "fasterapi":
+        app = Faster(openapi_url=None)
+        guard.protect(app)
+
+        @app.get("/x")
+        async def x(caller: Annotated[Principal, guard.requires(NEEDS)]):
+            seen.append(caller.subject)
+            return "reached"
+    elif door == "wrap":
+        app = guard.wrap(told_plainly, NEEDS)
+    else:
+        app = Starlette(routes=[Route("/x", guard.requires(NEEDS)(told))])
+        if door == "starlette":
+            guard.protect(app)
+    for _ in range(2):
+        assert answers(app, bearer(issuer.token("users:delete")), b"")[0] == 200
+    assert seen == ["tenant/alice"] * 2

@@ -491,7 +491,6 @@ class Refusals:
     def __init__(self, guard: Any, app: Any) -> None:
         self._guard = guard
         self._app = app
-        self._nobody = guard._no_credentials  # noqa: SLF001
         self._answers = {error: sent(answer) for error, answer in guard._answers.items()}  # noqa: SLF001
         self.handler = self.answer  # one object, to be known again
 
@@ -503,8 +502,7 @@ class Refusals:
             HTTPException: the application has a handler for that.
         """
         if self._is_exact(error):
-            if error is not self._nobody:
-                log.info("refused: %s %s: %s", error.status, error.id, error.detail)
+            self._guard.note(error)
             return self._answers.get(error) or sent(self._guard.challenge.answer(error))
         # FasterAPI asks the application's handlers; ours, if it is still there, asks the one for HTTPException.
         # A shared exception would gather tracebacks, and all that hangs on them, for as long as it lives.

@@ -1,6 +1,5 @@
 """What FasterAPI calls in place of a handler: decide from the headers, then run, or answer the refusal."""
 
-import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -31,8 +30,6 @@ from .internals import (
 from .running import NO_STACK, Run, SocketProgram
 
 __all__ = ["STRAIGHT", "Refusal", "Sent", "guarded", "guarded_socket", "sent", "ungated"]
-
-log = logging.getLogger("bailiwick.guard")
 
 Refuse = Callable[[BailiwickError], Any]
 # Of the connection, the request, the background tasks, and the stack on which dependencies that yield are entered.
@@ -116,7 +113,7 @@ class UntilExpiry:
         if window.cancel_called and not begun:
             # FasterAPI asks no exception handler any more: this is the answer whichever there are.
             error = _expired()
-            log.info("refused: %s %s: %s", error.status, error.id, error.detail)
+            self._guard.note(error)
             await sent(self._guard.challenge.answer(error)).to_asgi(send)
 
 
@@ -322,7 +319,7 @@ def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: An
             if socket._state == WebSocketState.CONNECTING:  # noqa: SLF001
                 await guard.refuse(error, conn, receive, send)
                 return
-            log.info("refused: %s %s: %s", error.status, error.id, error.detail)
+            guard.note(error)
             await socket.close(POLICY_VIOLATION, error.code or "unauthorized")
         except (HTTPException, RequestValidationError) as error:
             if socket._state != WebSocketState.CONNECTING:  # noqa: SLF001

@@ -1,6 +1,5 @@
 """How a refusal that is raised inside of an application is answered, and who answers it."""
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -16,8 +15,6 @@ from bailiwick.asgi import Guard
 from bailiwick.errors import BailiwickError
 
 __all__ = ["answer", "answer_errors", "answer_here", "refusal", "refuse_socket", "response_of"]
-
-log = logging.getLogger("bailiwick.guard")
 
 
 async def answer(guard: Guard, error: Exception, conn: Request | WebSocket) -> Response | None:
@@ -84,7 +81,7 @@ async def refuse_socket(guard: Guard, error: BailiwickError, socket: WebSocket) 
     if said is not None and (said.complete or said.answering):
         return
     if socket.application_state is WebSocketState.CONNECTED or (said is not None and said.accepted):
-        log.info("refused: %s %s: %s", error.status, error.id, error.detail)
+        guard.note(error)
         with suppress(WebSocketDisconnect, OSError):
             await socket.close(POLICY_VIOLATION, error.code or "unauthorized")
         return
