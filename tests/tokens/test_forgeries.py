@@ -96,7 +96,7 @@ def test_a_flood_of_forgeries_pushes_no_good_answer_out_and_is_bounded(world):
     for n in range(20):
         refusal(verifier, f"{signed}.{'ABCDEFGHIJKLMNOPQRSTU'[n]}{'A' * (len(signature) - 1)}")
     assert verifier.verify_cached(good) is caller
-    assert len(verifier._forged) == 3
+    assert 0 < len(verifier._forged) <= 4
 
 
 @pytest.mark.parametrize("settings", [{"cache_size": 0}, {"cache_seconds": 0}])

@@ -238,7 +238,7 @@ def spoilt(sent, token):
     yield {name: value for name, value in sent.items() if name != "csrf"}
     yield {**sent, "csrf": ""}
     yield {**sent, "csrf": token}
-    yield {**sent, "csrf": sent["csrf"][:-2] + "AA"}
+    yield {**sent, "csrf": ("B" if sent["csrf"][0] == "A" else "A") + sent["csrf"][1:]}
     yield {**sent, "csrf": "é"}
 
 

@@ -14,7 +14,7 @@ import math
 import re
 from typing import Any, Final, NoReturn
 
-__all__ = ["Malformed", "decode", "encode", "read_json", "write_json"]
+__all__ = ["Malformed", "decode", "decode_octets", "encode", "read_json", "write_json"]
 
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -37,6 +37,19 @@ def decode(text: str) -> bytes:
     """Octets from base64url without padding (RFC 7515 section 2).
 
     Raises:
+        Malformed: as `decode_octets`.
+    """
+    try:
+        octets = text.encode("ascii")
+    except UnicodeEncodeError:  # which carries the text
+        raise Malformed("not base64url") from None
+    return decode_octets(octets)
+
+
+def decode_octets(text: bytes) -> bytes:
+    """`decode` of a text that came as octets.
+
+    Raises:
         Malformed: a character outside the alphabet, padding or white space included; a length that no
             octets have; or bits set that belong to no octet, so that several texts would mean the same.
     """
@@ -44,8 +57,8 @@ def decode(text: str) -> bytes:
     if left == 1:
         raise Malformed("not base64url")
     try:
-        raw = binascii.a2b_base64(text.encode("ascii").translate(_FROM_URL) + b"=" * (-left % 4), strict_mode=True)
-    except ValueError:  # binascii.Error, and UnicodeEncodeError, which carries the text
+        raw = binascii.a2b_base64(text.translate(_FROM_URL) + b"=" * (-left % 4), strict_mode=True)
+    except binascii.Error:
         raise Malformed("not base64url") from None
     if left and text[-1] not in (_ENDS_OF_ONE if left == 2 else _ENDS_OF_TWO):
         raise Malformed("not canonical base64url")
@@ -54,8 +67,8 @@ def decode(text: str) -> bytes:
 
 # The last character stands for 6 bits, of which one octet leaves 4 unused and two octets leave 2: these
 # are the characters in which they are zero.
-_ENDS_OF_ONE: Final = frozenset("AQgw")
-_ENDS_OF_TWO: Final = frozenset("AEIMQUYcgkosw048")
+_ENDS_OF_ONE: Final = frozenset(b"AQgw")
+_ENDS_OF_TWO: Final = frozenset(b"AEIMQUYcgkosw048")
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 # The plain alphabet's own characters, and padding, become one that no decoder takes.
 _FROM_URL: Final = bytes.maketrans(b"-_+/=", b"+/\0\0\0")

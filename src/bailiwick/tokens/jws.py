@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 
 from bailiwick.errors import ConfigurationError, InvalidToken
 
-from .encoding import Malformed, decode, encode, read_json, write_json
+from .encoding import Malformed, decode_octets, encode, read_json, write_json
 from .jwk import MAX_KID
 from .keys import SigningKey
 
-__all__ = ["MAX_BYTES", "Envelope", "Signer", "read", "read_claims"]
+__all__ = ["MAX_BYTES", "Envelope", "Signer", "read", "read_claims", "read_octets"]
 
 # A token travels in one header field; servers commonly take 8 to 16 KiB of it. Bounding the text before
 # anything is decoded bounds everything after (CVE-2025-61920, CVE-2026-48525).
@@ -52,7 +52,7 @@ class Envelope(NamedTuple):
     kid: str | None
     typ: str | None
     signing_input: bytes
-    payload: str
+    payload: bytes
     signature: bytes
 
     def __repr__(self) -> str:
@@ -76,21 +76,34 @@ def read(token: str, *, max_bytes: int = MAX_BYTES) -> Envelope:
         raise InvalidToken("The token is empty.")
     if len(token) > max_bytes:
         raise InvalidToken("The token is too long.", detail=f"The token has more than {max_bytes} characters.")
-    segments = token.split(".")
+    try:
+        octets = token.encode("ascii")
+    except UnicodeEncodeError:
+        raise _not_canonical("not base64url") from None
+    return read_octets(octets)
+
+
+def read_octets(token: bytes) -> Envelope:
+    """`read` of the octets of a header, whose length was looked at.
+
+    Args:
+        token: what was presented.
+
+    Raises:
+        InvalidToken: as `read`.
+    """
+    segments = token.split(b".")
     # An empty payload is a JWS, though no access token: `read_claims` refuses it.
     if len(segments) != 3 or not segments[0] or not segments[2]:
         raise InvalidToken("The token is not a compact JWS of three segments.")
+    header, payload, last = segments
     try:
-        signature = decode(segments[2])
+        signature = decode_octets(last)
         # An issuer's tokens have one header for each key; each is read once, and long ones are not kept.
-        header = _read_header(segments[0]) if len(segments[0]) <= MAX_KEPT else _read_header.__wrapped__(segments[0])
-        signing_input = token[: -len(segments[2]) - 1].encode("ascii")
+        alg, kid, typ = _read_header(header) if len(header) <= MAX_KEPT else _read_header.__wrapped__(header)
+        return Envelope(alg, kid, typ, token[: -len(last) - 1], payload, signature)
     except Malformed as bad:
         raise _not_canonical(bad) from None
-    except UnicodeEncodeError:
-        raise _not_canonical("not base64url") from None
-    alg, kid, typ = header
-    return Envelope(alg, kid, typ, signing_input, segments[1], signature)
 
 
 def _not_canonical(why: object) -> InvalidToken:
@@ -98,14 +111,14 @@ def _not_canonical(why: object) -> InvalidToken:
 
 
 @lru_cache(maxsize=128)
-def _read_header(segment: str) -> tuple[str, str | None, str | None]:
+def _read_header(segment: bytes) -> tuple[str, str | None, str | None]:
     """The algorithm, the key's name and the type that a header gives; a refusal is not remembered.
 
     Raises:
         Malformed: it is not canonical base64url.
         InvalidToken: it is no JSON object with fitting types, or uses a parameter that is refused.
     """
-    header = _read_object(decode(segment), "header")
+    header = _read_object(decode_octets(segment), "header")
     for name in _REFUSED:
         if name in header:
             raise InvalidToken(f'The token\'s header uses "{name}", which is refused.', id="BW212")
@@ -120,7 +133,7 @@ def _read_header(segment: str) -> tuple[str, str | None, str | None]:
     return alg, kid, typ
 
 
-def read_claims(payload: str) -> dict[str, Any]:
+def read_claims(payload: bytes) -> dict[str, Any]:
     """The claims of a token whose signature was verified.
 
     Args:
@@ -130,7 +143,7 @@ def read_claims(payload: str) -> dict[str, Any]:
         InvalidToken: it is not canonical base64url, or not one JSON object, read strictly.
     """
     try:
-        octets = decode(payload)
+        octets = decode_octets(payload)
     except Malformed as bad:
         raise _not_canonical(bad) from None
     return _read_object(octets, "payload")

@@ -17,8 +17,9 @@ from bailiwick.scopes import Principal
 
 from .bearer import B64TOKEN, BEARER
 from .claims import RFC_9068, ClaimRules
+from .forgeries import Forgeries
 from .jwk import ALGORITHMS, Key
-from .jws import MAX_BYTES, Envelope, read, read_claims
+from .jws import MAX_BYTES, Envelope, read, read_claims, read_octets
 from .keys import Keyring, KeySource
 
 __all__ = ["FORGERY", "JWTVerifier", "Verifier"]
@@ -129,7 +130,8 @@ class JWTVerifier:
         # The oldest answer goes first, however often it was given: who is asked about again is verified again, once for
         # so many others. Keeping the order of use would cost each of the requests in between.
         self._remembered: dict[bytes, tuple[Principal, float]] = {}
-        self._forged: dict[bytes, float] = {}
+        self._forged = Forgeries(cache_size if cache_seconds > 0 else 0)
+        self._forged_for = min(cache_seconds, FORGED_SECONDS)
         # What was proved by keys that were found before `forget` is not remembered after it.
         self._era = object()
         self._lock = threading.Lock()
@@ -154,14 +156,14 @@ class JWTVerifier:
             remembered = self._recall(digest)
             if remembered is not None:
                 return remembered
-            if self._was_forged(digest):
+            if self._forged.holds(digest, self._now()):
                 raise InvalidToken(FORGED, id="BW203")
         envelope = read(token, max_bytes=self._max_bytes)
         self._accept(envelope)
-        era = self._era
+        era, forged = self._era, self._forged.present()
         candidates = await self._keys.find(envelope.kid, envelope.alg)
         if not _is_signed(envelope, candidates):
-            self._remember_forged(digest, era)
+            self._forged.note(forged, digest, self._now() + self._forged_for)
             raise InvalidToken(FORGED, id="BW203")
         return self._caller(envelope, digest, era)
 
@@ -180,27 +182,29 @@ class JWTVerifier:
         # What is remembered was once taken apart, scheme and all.
         digest = sha256(credentials).digest()
         known = self._remembered.get(digest)
-        if known is not None and not self._checks:
-            now = self._now
-            if now() < known[1]:
-                return known[0]
+        if known is not None:
+            if not self._checks:
+                now = self._now
+                if now() < known[1]:
+                    return known[0]
+            remembered = self._recall(digest)
+            if remembered is not None:
+                return remembered
         return self._first_time(credentials, digest)
 
     def _first_time(self, credentials: bytes, digest: bytes) -> Principal | InvalidToken | None:
-        remembered = self._recall(digest)
-        if remembered is not None:
-            return remembered
-        if self._was_forged(digest):
+        now = self._now()
+        if self._forged.holds(digest, now):
             return FORGERY
         find, token = self._find_now, credentials[len(BEARER) :]
         # In what is no b64token, `verify` may be shown less than what was sent.
         if find is None or credentials[: len(BEARER)] != BEARER or token.translate(None, B64TOKEN):
             return None
         try:
-            envelope = read(token.decode("ascii"), max_bytes=self._max_bytes)
+            envelope = read_octets(token)
         except InvalidToken:
             return None
-        era = self._era
+        era, forged = self._era, self._forged.present()
         try:
             # Few headers are ever good, and each token repeats one of them.
             named = (envelope.alg, envelope.kid, envelope.typ)
@@ -215,7 +219,7 @@ class JWTVerifier:
         except InvalidToken as refusal:
             # Its frames hold whoever is given it: garbage that only the collector finds.
             return refusal.with_traceback(None)
-        self._remember_forged(digest, era)
+        self._forged.note(forged, digest, now + self._forged_for)
         return FORGERY
 
     def verify_cached(self, token: str) -> Principal | None:
@@ -235,7 +239,7 @@ class JWTVerifier:
             return None
         digest = sha256(BEARER + octets).digest()
         remembered = self._recall(digest)
-        if remembered is None and self._was_forged(digest):
+        if remembered is None and self._forged.holds(digest, self._now()):
             raise InvalidToken(FORGED, id="BW203")
         return remembered
 
@@ -284,7 +288,7 @@ class JWTVerifier:
         with self._lock:
             self._era = object()
             self._remembered.clear()
-            self._forged.clear()
+            self._forged.forget()
 
     def _check(self, principal: Principal) -> Principal:
         for check in self._checks:
@@ -302,29 +306,6 @@ class JWTVerifier:
             if self._era is not era:
                 return
             _keep(self._remembered, digest, (principal, until), self._cache_size)
-
-    def _was_forged(self, digest: bytes) -> bool:
-        """Whether this was refused a moment ago, so that who repeats a forged token does not keep us busy.
-
-        A signature that did not verify will not later, unless another key came under the same name; for that
-        the memory is short. It is apart from the answers, so that no flood of forgeries pushes one of those out.
-        """
-        until = self._forged.get(digest)
-        if until is None:
-            return False
-        if self._now() < until:
-            return True
-        with self._lock:
-            self._forged.pop(digest, None)
-        return False
-
-    def _remember_forged(self, digest: bytes, era: object) -> None:
-        if self._cache_size == 0 or self._cache_seconds == 0:
-            return
-        until = self._now() + min(self._cache_seconds, FORGED_SECONDS)
-        with self._lock:
-            if self._era is era:
-                _keep(self._forged, digest, until, self._cache_size)
 
 
 def _is_signed(envelope: Envelope, candidates: Sequence[Key]) -> bool:
