@@ -123,6 +123,7 @@ class JWTVerifier:
         # Of the algorithm, key's name and type that a header gives, where all is well with them: the keys that may have signed.
         self._accepted: dict[tuple[str, str | None, str | None], tuple[Key, ...]] = {}
         self._max_bytes = max_bytes
+        self._longest = len(BEARER) + max_bytes
         self._cache_size = cache_size
         self._cache_seconds = cache_seconds
         self._now = now
@@ -177,7 +178,7 @@ class JWTVerifier:
             Who calls; or the refusal of what has the form of a token and proves nothing, to be answered and not to be
             raised; or None where only `verify` can tell, or say what is wrong with the form.
         """
-        if len(credentials) > self._max_bytes + len(BEARER):
+        if len(credentials) > self._longest:
             return None
         # What is remembered was once taken apart, scheme and all.
         digest = sha256(credentials).digest()
