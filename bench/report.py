@@ -121,11 +121,10 @@ def _measured(results: dict[str, Any]) -> str:
 
 
 def _breakdown(found: dict[str, float]) -> str:
-    rest = found["gate"] - found["header"] - found["text"] - found["memory"] - found["scopes"]
+    rest = found["gate"] - found["header"] - found["memory"] - found["scopes"]
     rows = [
         ["the gate as a whole, on an admitted request", "gate"],
         ["- finding the `Authorization` header among four", "header"],
-        ["- the token as text", "text"],
         ["- the verifier's memory: clock, expiry, look-up", "memory"],
         ["  - of which SHA-256 of the token", "digest"],
         ["- the scopes: mask of the caller against the route's", "scopes"],
