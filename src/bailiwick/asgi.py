@@ -221,7 +221,7 @@ class Guard:
         """
         if not self._decides_alone:
             known: tuple[Any, Principal] | None = conn.get(self._answered)
-            return known[1] if known is not None and known[0] is conn["headers"] else None
+            return known[1] if known is not None and known[0] == tuple(conn["headers"]) else None
         found: Principal | None = conn.get(self._key)
         # A copy of a connection, with headers of its own, does not inherit who called on the other.
         return found if found is not None and conn.get(self._proof) == authorization_of(conn) else None
@@ -253,11 +253,12 @@ class Guard:
             BailiwickError: the refusal.
         """
         known: tuple[Any, Principal] | None = conn.get(self._answered)
-        # A connection may be a copy of another, with headers of its own.
-        if known is not None and known[0] is conn["headers"]:
+        # A connection may be a copy of another, with headers of its own; and who reads headers may exchange the list of them.
+        asked = tuple(conn["headers"])
+        if known is not None and known[0] == asked:
             return known[1]
         caller = (await self.authenticate(conn)).under(self.catalog)
-        conn[self._answered] = (conn["headers"], caller)
+        conn[self._answered] = (asked, caller)
         return caller
 
     async def admit(self, route: RoutePlan, conn: Conn) -> Principal | None:

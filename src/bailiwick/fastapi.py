@@ -129,16 +129,6 @@ class Guard(DeclaringGuard, SecurityBase):
         self._insist(caller, security_scopes.scopes)
         return caller
 
-    def _has_named(self, conn: Any, caller: Any) -> bool:
-        """Whether it was this guard that named a caller on this connection, and not what stands in for it in a test.
-
-        Args:
-            conn: the ASGI connection scope.
-            caller: what a dependency was given.
-        """
-        known = conn.get(self._answered)
-        return known is not None and known[0] is conn["headers"] and known[1] is caller
-
     async def handle_error(self, conn: Request | WebSocket, error: Exception) -> Response | None:
         """The exception handler that answers Bailiwick's errors exactly; a WebSocket that was accepted is closed (1008).
 

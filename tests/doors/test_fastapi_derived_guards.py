@@ -3,13 +3,14 @@
 from typing import Annotated
 
 import pytest
-from fastapi import Depends, FastAPI, Security, WebSocket
+from fastapi import Depends, FastAPI, Request, Security, WebSocket
 from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 
 from bailiwick import Principal, ScopeSet, any_of
-from bailiwick.errors import ConfigurationError, InvalidToken
+from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken
 from bailiwick.fastapi import Guard, Ownership
 
 
@@ -150,3 +151,55 @@ def test_a_websocket_is_given_whom_an_overridden_authenticate_names(catalog, iss
 
     with TestClient(app).websocket_connect("/ws", headers=issuer.bearer("users:read")) as socket:
         assert socket.receive_text() == "alice@tenant"
+
+
+@pytest.mark.parametrize("reading", ["headers", "request", "mutable"])
+def test_who_reads_the_headers_in_between_makes_no_requirement_be_forgotten(catalog, issuer, reading):
+    # Starlette's Headers(scope=...) puts another list of the same headers into the connection.
+    guard = Guard(catalog, issuer.cached())
+    app = FastAPI()
+    app.add_exception_handler(BailiwickError, guard.handle_error)
+
+    async def tenant(request: Request):
+        kind = {"headers": Headers, "mutable": MutableHeaders}.get(reading)
+        headers = kind(scope=request.scope) if kind is not None else Request(request.scope).headers
+        return headers.get("x-tenant")
+
+    @app.get("/any", dependencies=[guard.requires()])
+    async def either(
+        t: Annotated[object, Depends(tenant)],
+        caller: Annotated[Principal, guard.requires(any_of("items", "users:read"))],
+    ):
+        return "in"
+
+    @app.get("/fresh", dependencies=[guard.requires("me")])
+    async def fresh(t: Annotated[object, Depends(tenant)], caller: Annotated[Principal, guard.requires(max_age=1)]):
+        return "in"
+
+    client = TestClient(app)
+    for path, status in (("/any", 403), ("/fresh", 401)):
+        assert client.get(path, headers=issuer.bearer("me")).status_code == status
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_derived_guard_is_asked_once_for_each_request_whoever_reads_the_headers(catalog, issuer, protected):
+    asked = []
+
+    class Asking(Guard):
+        async def authenticate(self, conn):
+            asked.append(conn["path"])
+            return await super().authenticate(conn)
+
+    guard = Asking(catalog, issuer.cached())
+    app = FastAPI()
+    if protected:
+        guard.protect(app)
+
+    @app.get("/x", dependencies=[guard.requires("items")])
+    async def x(request: Request, caller: Annotated[Principal, Security(guard, scopes=["items"])]):
+        assert request.headers
+        assert guard.caller(request.scope) is caller
+        return "in"
+
+    assert TestClient(app).get("/x", headers=issuer.bearer("items")).status_code == 200
+    assert asked == ["/x"]

@@ -232,6 +232,25 @@ class Wrapping:
         return getattr(self._inner, name)
 
 
+def another_ones(verifier):
+    """The verifier of other keys lends its method."""
+    other = Deriving(
+        Keyring.from_keys(SigningKey.generate("ES256")), issuer=verifier.issuer, audience=verifier.audience
+    )
+    verifier.verify = other.verify
+    return verifier
+
+
+class Telling:
+    """Remembers everybody, and has a `verify` of its own only where somebody gives it one."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def verify_now(self, credentials):
+        return self._inner.verify_now(credentials)
+
+
 def replaced(verifier):
     inner = verifier.verify
 
@@ -475,3 +494,32 @@ def test_whom_a_derived_guard_names_is_whom_handlers_are_given(catalog, issuer, 
     for _ in range(2):
         assert answers(app, bearer(issuer.token("users:delete")), b"")[0] == 200
     assert seen == ["tenant/alice"] * 2
+
+
+@pytest.mark.parametrize("how", ["another one's method", "a function beside nothing"])
+def test_whose_verify_is_not_its_own_is_asked_about_each_request(catalog, issuer, how):
+    known = JWTVerifier(Keyring.from_keys(issuer.key), issuer="https://as.example", audience="https://api.example")
+    if how == "another one's method":
+        verifier = another_ones(known)
+    else:
+        verifier = Telling(known)
+
+        async def nobody(token):
+            raise InvalidToken("Nobody.")
+
+        verifier.verify = nobody
+    app = wrapped(PlainGuard(catalog, verifier), True)
+    for _ in range(3):
+        assert answers(app, bearer(issuer.token("users:delete")), b"")[0] == 401
+
+
+def test_a_check_that_cannot_tell_is_answered_as_verify_answers(catalog, issuer):
+    def down(caller):
+        raise Unavailable("The list of the banned cannot be read.", retry_after=3)
+
+    verifier = JWTVerifier(
+        Keyring.from_keys(issuer.key), issuer="https://as.example", audience="https://api.example", checks=[down]
+    )
+    app = wrapped(PlainGuard(catalog, verifier), True)
+    for _ in range(3):
+        assert answers(app, bearer(issuer.token("users:delete")), b"")[0] == 503

@@ -7,6 +7,7 @@ import pytest
 
 from bailiwick.errors import InvalidToken
 from bailiwick.tokens import Keyring, Signer, SigningKey
+from bailiwick.tokens.forgeries import Forgeries
 
 
 class Source:
@@ -180,3 +181,24 @@ def test_forged_and_good_tokens_side_by_side_in_many_threads_never_change_places
     for one in threads:
         one.join()
     assert wrong == []
+
+
+def test_what_was_being_looked_at_when_all_was_forgotten_is_not_in_force():
+    forged = Forgeries(4)
+    generation = forged.present()
+    forged.forget()
+    for n in range(8):
+        forged.note(generation, bytes([n]), 10.0)
+    assert not any(forged.holds(bytes([n]), 0.0) for n in range(8))
+    assert len(forged) == 0
+
+
+def test_the_memory_of_forgeries_holds_the_newest_and_is_bounded():
+    forged = Forgeries(8)
+    for n in range(100):
+        forged.note(forged.present(), bytes([n]), 10.0)
+        assert forged.holds(bytes([n]), 9.9)
+        assert not forged.holds(bytes([n]), 10.0)
+        assert len(forged) <= 8
+    assert all(forged.holds(bytes([n]), 0.0) for n in range(96, 100))
+    assert not forged.holds(bytes([80]), 0.0)

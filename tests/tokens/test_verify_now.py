@@ -175,3 +175,35 @@ def test_in_many_threads_nobody_is_told_about_another_ones_token(world):
     assert wrong == []
     assert len(verifier._remembered) <= 8
     assert len(verifier._forged) <= 8
+
+
+def test_a_keyring_that_somebody_derived_is_asked_each_time_and_forgetting_forgets_the_keys_of_headers(world):
+    other = SigningKey.generate("ES256", kid="k-2")
+
+    class Turning(Keyring):
+        def find_now(self, kid, alg):
+            return self.current.find_now(kid, alg)
+
+    ring = Turning([world.key.key])
+    ring.current = Keyring.from_keys(world.key)
+    verifier = world.verifier(ring)
+    assert told(verifier, world.token()) == "user-1"
+    ring.current = Keyring.from_keys(other)
+    verifier.forget()
+    token = world.token(jti="j-2")
+    assert verifier.verify_now(header(token)) is None
+    assert told(verifier, token) == "BW203"
+
+    plain = world.verifier()
+    assert plain.verify_now(header(world.token())).subject == "user-1"
+    assert len(plain._accepted) == 1
+    plain.forget()
+    assert len(plain._accepted) == 0
+
+
+def test_who_cannot_sign_fills_no_memory_of_headers(world):
+    verifier = world.verifier()
+    for n in range(8):
+        typ = "".join(char.upper() if n >> at & 1 else char for at, char in enumerate("at+jwt"))
+        assert verifier.verify_now(header(forged(world.token(typ=typ)))).id == "BW203"
+    assert len(verifier._accepted) == 0

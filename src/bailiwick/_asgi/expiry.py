@@ -179,8 +179,9 @@ class Lease(Watched):
         conn, gate = self._conn, self._gate
         if self._window is not None:
             self._window.cancel()
-        # Shielded, as it runs in what was cancelled a line above; and whoever is gone need not be told.
-        with anyio.move_on_after(PARTING, shield=True), suppress(OSError):
+        # Shielded, as it runs in what was cancelled a line above; and whoever is gone need not be told: servers say that in
+        # one of these two ways.
+        with anyio.move_on_after(PARTING, shield=True), suppress(OSError, RuntimeError):
             if self.accepted:
                 log.info("the token expired; the WebSocket %s is closed", gate.entry(conn).label)
                 await self._send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "token expired"})

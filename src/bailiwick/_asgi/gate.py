@@ -289,7 +289,13 @@ def _beside_verify(verifier: object, name: str) -> Any:
     kind = type(verifier)
     # Exchanged on the object, or found by __getattr__. Not `vars(verifier)`: who looks into an object's dictionary makes
     # Python look there for each of its attributes from then on.
-    if getattr(getattr(verifier, "verify", None), "__func__", None) is not getattr(kind, "verify", None):
+    method = getattr(verifier, "verify", None)
+    function = getattr(method, "__func__", None)
+    if (
+        function is None
+        or function is not getattr(kind, "verify", None)
+        or getattr(method, "__self__", None) is not verifier
+    ):
         return None
     for holder in kind.__mro__:
         if name in vars(holder):

@@ -35,7 +35,7 @@ class Need(NeedBase):
 
     async def __call__(self, *, conn: HTTPConnection, caller: Any) -> Any:
         """Check the requirement of whoever the guard found; reached only where no gate decided before."""
-        if caller is None or not self.guard._has_named(conn.scope, caller):  # noqa: SLF001
+        if caller is None or is_overridden(self.guard, conn) or is_overridden(self.guard.anonymous, conn):
             # Anonymous where that is fine, or a stand-in from app.dependency_overrides.
             if self.owner is not None and isinstance(caller, Principal):
                 return Ownership(caller.under(self.guard.catalog), self.owner)

@@ -1,6 +1,7 @@
 """What stands for an endpoint that declares what it needs."""
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial, update_wrapper
 from typing import Any
@@ -21,6 +22,8 @@ from .gates import EndpointGate
 from .marks import GATE, MARK, declared_at
 
 __all__ = ["FunctionGate", "guarded_endpoint"]
+
+log = logging.getLogger("bailiwick.guard")
 
 
 class FunctionGate(Gate):
@@ -68,9 +71,12 @@ class FunctionGate(Gate):
             nonlocal response
             try:
                 response = await self._run(request)
-            except (HTTPException, BailiwickError):
+            except Exception as failed:
                 if not lease.is_over():
                     raise
+                # The caller is told of the end; what else went wrong by then, or because of it, is for the log.
+                if not isinstance(failed, HTTPException | BailiwickError):
+                    log.exception("%s failed after its token had ended", self.route.label)
 
         lease = self.watched(caller, request.scope, request.receive, send)
         await lease.run(answered, request.scope)

@@ -6,6 +6,8 @@ noted ends soon. The memory is apart from that of good answers, so that no flood
 
 from __future__ import annotations
 
+import threading
+
 __all__ = ["Forgeries", "Generation"]
 
 Generation = dict[bytes, float]  # by digest: until when it is refused without another look
@@ -14,18 +16,18 @@ Generation = dict[bytes, float]  # by digest: until when it is refused without a
 class Forgeries:
     """Digests of forged tokens, in two generations: when the younger one is full, the older one goes as a whole.
 
-    A flood of new forgeries writes one entry for each and takes none out, which would cost more than all the rest. No
-    lock is needed: what is done to a generation is one step of a dictionary, and whoever held an old one adds to what
-    nobody asks any more.
+    A flood of new forgeries writes one entry for each and takes none out, which would cost more than all the rest. A
+    lock is needed only where generations change: whoever holds one that was forgotten adds to what nobody asks any more.
 
     Args:
         most: how many are noted; 0 notes none.
     """
 
-    __slots__ = ("_full", "_older", "_younger")
+    __slots__ = ("_full", "_lock", "_older", "_younger")
 
     def __init__(self, most: int) -> None:
         self._full = (most + 1) // 2
+        self._lock = threading.Lock()
         self._younger: Generation = {}
         self._older: Generation = {}
 
@@ -47,8 +49,10 @@ class Forgeries:
         if self._full == 0:
             return
         generation[digest] = until
-        if len(generation) >= self._full and generation is self._younger:
-            self._younger, self._older = {}, generation
+        if len(generation) >= self._full:
+            with self._lock:
+                if generation is self._younger:
+                    self._younger, self._older = {}, generation
 
     def holds(self, digest: bytes, now: float) -> bool:
         """Whether this was refused a moment ago.
@@ -64,4 +68,5 @@ class Forgeries:
 
     def forget(self) -> None:
         """Look at each of them again."""
-        self._younger, self._older = {}, {}
+        with self._lock:
+            self._younger, self._older = {}, {}

@@ -118,8 +118,8 @@ class JWTVerifier:
             required=required,
         )
         self._keys = keys
-        # Of a keyring, unless somebody derived one that finds keys in a way of its own.
-        self._find_now = keys.find_now if isinstance(keys, Keyring) and type(keys).find is Keyring.find else None
+        # Of a keyring itself: one that somebody derived may find keys in a way of its own.
+        self._find_now = keys.find_now if type(keys) is Keyring else None
         # Of the algorithm, key's name and type that a header gives, where all is well with them: the keys that may have signed.
         self._accepted: dict[tuple[str, str | None, str | None], tuple[Key, ...]] = {}
         self._max_bytes = max_bytes
@@ -205,21 +205,23 @@ class JWTVerifier:
             envelope = read_octets(token)
         except InvalidToken:
             return None
-        era, forged = self._era, self._forged.present()
+        era, forged, accepted = self._era, self._forged.present(), self._accepted
         try:
             # Few headers are ever good, and each token repeats one of them.
             named = (envelope.alg, envelope.kid, envelope.typ)
-            candidates = self._accepted.get(named)
+            candidates = accepted.get(named)
             if candidates is None:
                 self._accept(envelope)
                 candidates = find(envelope.kid, envelope.alg)
-                if candidates and len(self._accepted) < MAX_ACCEPTED:
-                    self._accepted[named] = candidates
             if _is_signed(envelope, candidates):
+                if len(accepted) < MAX_ACCEPTED:
+                    accepted[named] = candidates
                 return self._caller(envelope, digest, era)
         except InvalidToken as refusal:
             # Its frames hold whoever is given it: garbage that only the collector finds.
             return refusal.with_traceback(None)
+        except BailiwickError:
+            return None  # of a check; `verify` says what it says
         self._forged.note(forged, digest, now + self._forged_for)
         return FORGERY
 
@@ -290,6 +292,7 @@ class JWTVerifier:
             self._era = object()
             self._remembered.clear()
             self._forged.forget()
+            self._accepted = {}
 
     def _check(self, principal: Principal) -> Principal:
         for check in self._checks:
