@@ -1,6 +1,7 @@
 """What stands at each route of a protected application, in the place of what the framework built."""
 
 import weakref
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -46,6 +47,7 @@ class Standing(Placed):
         standing = standing_at(app)
         return standing if isinstance(standing, Standing) else None
 
+    @abstractmethod
     def enter(self, conn: Any, receive: Any, send: Any) -> Any:
         """Decide about a connection, and return what is to be awaited.
 
@@ -54,7 +56,6 @@ class Standing(Placed):
             receive: ASGI receive.
             send: ASGI send.
         """
-        raise NotImplementedError
 
 
 def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
