@@ -13,9 +13,10 @@ from bailiwick._starlette.routers import UNDER, Placed
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, RoutePlan, combine
 
-from .internals import Place, fast_app, has_own_handler, is_observed, overrides_of
-from .pruning import Pruning
+from .internals import Place, fast_app, has_own_handler, is_observed, overrides_of, takes_neither
+from .pruning import CONNECTION, Pruning
 from .reading import Declared, Part
+from .untaken import untaken
 
 if TYPE_CHECKING:
     from .protection import Protection
@@ -72,10 +73,14 @@ def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
     # A derived guard may name another caller than the one that was verified: only its own answer is handed out.
     if not guard._decides_alone:  # noqa: SLF001
         return full
-    pruned, chain = Pruning(guard).prune(place.dependant, chained=has_own_handler(place))
+    own = has_own_handler(place)
+    pruned, chain = Pruning(guard).prune(place.dependant, chained=own)
     if pruned is None:
         return full
-    return fast_app(place, full, pruned, chain.before if chain is not None else None) or full
+    around = [untaken] if own and takes_neither(pruned, CONNECTION) else []
+    if chain is not None:
+        around.append(chain.before)
+    return fast_app(place, full, pruned, around) or full
 
 
 class Open(Standing):

@@ -19,7 +19,7 @@ import dataclasses
 import inspect
 import re
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -38,6 +38,7 @@ from bailiwick._starlette.unread import ATTEMPTS, own_handle
 from bailiwick.errors import ConfigurationError
 
 __all__ = [
+    "TELEMETRY",
     "Dependant",
     "Place",
     "cache_key_of",
@@ -55,11 +56,14 @@ __all__ = [
     "serve_first",
     "set_app",
     "solve_here",
+    "takes_neither",
     "watch_changes",
     "with_children",
 ]
 
 ASGIApp = Callable[..., Any]
+
+TELEMETRY: Final = "fastapi.telemetry"  # on each connection of an application that is observed
 
 UNSUPPORTED: Final = {(0, 137, 0), (0, 137, 1)}
 OLDEST: Final = (0, 123, 10)
@@ -368,7 +372,7 @@ def with_children(dependant: Dependant, children: Sequence[Dependant], **changes
 
 
 def fast_app(
-    place: Place, full: ASGIApp, dependant: Dependant, before: Callable[[Any], Any] | None = None
+    place: Place, full: ASGIApp, dependant: Dependant, around: Iterable[Callable[[Any], Any]] = ()
 ) -> ASGIApp | None:
     """The route's application, built by FastAPI itself over another dependency tree.
 
@@ -376,7 +380,7 @@ def fast_app(
         place: an HTTP route of FastAPI.
         full: the route's application as it stands, without a gate.
         dependant: the tree to use.
-        before: wraps the route's handler, or None.
+        around: what is put around the route's handler, the innermost first.
 
     Returns:
         An ASGI application, or None for a route that is not FastAPI's own, or that somebody wrapped or rebuilt.
@@ -387,7 +391,9 @@ def fast_app(
     handler = _handler(place, dependant)
     if handler is None or (getattr(place.route, "app", None) is not None and not _is_built_over(full, handler)):
         return None
-    app: ASGIApp = routing.request_response(handler if before is None else before(handler))
+    for wrap in around:
+        handler = wrap(handler)
+    app: ASGIApp = routing.request_response(handler)
     if _with_body_limit is not None:
         app = _with_body_limit(app, getattr(place.route, "max_body_size", None))
     return app
@@ -487,7 +493,7 @@ def is_observed(conn: Any) -> bool:
     Args:
         conn: the ASGI connection scope.
     """
-    return "fastapi.telemetry" in conn or not (
+    return TELEMETRY in conn or not (
         _is_of(utils, getattr(routing, "solve_dependencies", None)) and _is_of(routing, routing.run_endpoint_function)
     )
 
@@ -572,6 +578,32 @@ def is_plain_dependency(node: Dependant) -> bool:
     if any(getattr(node, one.name) for one in dataclasses.fields(node) if one.name not in _PLAIN):
         return False
     return not (_asks("is_gen_callable", node) or _asks("is_async_gen_callable", node))
+
+
+# What of a dependency may be there where neither the query nor a cookie is taken, and nobody is given the request to
+# look for them; a node with anything else, known or new, is shown all.
+_NEITHER: Final = (_PLAIN - {"http_connection_param_name", "request_param_name"}) | {
+    "background_tasks_param_name",
+    "body_params",
+    "concurrency",
+    "header_params",
+    "path_params",
+    "response_param_name",
+}
+
+
+def takes_neither(tree: Dependant, connection: str) -> bool:
+    """Whether nothing in a dependency tree takes a query parameter or a cookie, or the request itself.
+
+    Args:
+        tree: the root.
+        connection: the name under which functions of ours are given the request; they look for neither.
+    """
+    for one in dataclasses.fields(tree):
+        value = getattr(tree, one.name)
+        if value and one.name not in _NEITHER and (one.name, value) != ("http_connection_param_name", connection):
+            return False
+    return all(takes_neither(child, connection) for child in tree.dependencies)
 
 
 def runs_in_a_thread(node: Dependant) -> bool:

@@ -14,11 +14,11 @@ from .declarations import Need
 from .internals import Dependant, kind_of, with_children
 from .straight import Supply, itself
 
-__all__ = ["Pruning"]
+__all__ = ["CONNECTION", "Pruning"]
 
-# The names under which a wrapper is given what it needs itself.
-CONNECTION: Final = "bailiwick_connection"
-SCOPES: Final = "bailiwick_scopes"
+# The names under which a wrapper is given what it needs itself; no function has parameters of such names.
+CONNECTION: Final = "bailiwick:connection"
+SCOPES: Final = "bailiwick:scopes"
 
 Fill = Callable[[dict[str, Any]], None]
 

@@ -28,7 +28,8 @@ from .internals import (
 )
 from .reading import Declared, entry_of, read_declared, read_route
 from .running import Run, SocketProgram, run_of
-from .serving import STRAIGHT, Sent, guarded, guarded_socket, sent, ungated
+from .serving import Sent, guarded, guarded_socket, sent, ungated
+from .straight import straight_first
 
 __all__ = ["Protection", "protection_of"]
 
@@ -605,22 +606,3 @@ def hooked(kind: Any, protection: Protection) -> type:
         Protected._handle_http = straight_first(kind._handle_http)  # noqa: SLF001
     Protected.__name__, Protected.__qualname__, Protected.__module__ = kind.__name__, kind.__qualname__, kind.__module__
     return Protected
-
-
-def straight_first(rest: Any) -> Any:
-    """FasterAPI's way of handling a request, by the straight path where the matched route has one.
-
-    Args:
-        rest: FasterAPI's own, for all else: 404, and what was raised.
-    """
-
-    async def _handle_http(self: Any, conn: Any, receive: Any, send: Any) -> None:
-        found = self._router.resolve(conn["method"], conn["path"])
-        straight = getattr(found[0], STRAIGHT, None) if found is not None else None
-        if straight is not None:
-            receive = await straight(conn, found[1], receive, send)
-            if receive is None:
-                return
-        await rest(self, conn, receive, send)
-
-    return _handle_http

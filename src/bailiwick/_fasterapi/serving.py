@@ -4,7 +4,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -28,17 +28,11 @@ from .internals import (
     send_answer,
 )
 from .running import NO_STACK, Run, SocketProgram
+from .straight import RAISED, STRAIGHT, Answering, Deliver
 
-__all__ = ["STRAIGHT", "Refusal", "Sent", "guarded", "guarded_socket", "sent", "ungated"]
+__all__ = ["Refusal", "Sent", "guarded", "guarded_socket", "sent", "ungated"]
 
 Refuse = Callable[[BailiwickError], Any]
-# Of the connection, the request, the background tasks, and the stack on which dependencies that yield are entered.
-Answering = Callable[[Any, Any, Any, AsyncExitStack], Awaitable[Any]]
-Deliver = Callable[[Any, Any], Awaitable[None]]  # to ASGI send, what a handler gave
-
-# On a handler: its straight path. On a connection: what that path raised, for FasterAPI to answer.
-STRAIGHT: Final = "__bailiwick_straight__"
-RAISED: Final = "bailiwick.raised"
 
 
 class Refusal(HTTPException):  # type: ignore[misc]  # FasterAPI ships no types
@@ -176,15 +170,20 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
     headers_only = Gate(guard, route, _nothing_behind)._headers_only  # noqa: SLF001 - one gate for every door
     call = run.call
 
-    async def answer(conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Any:
+    def answer(conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Awaitable[Any]:
+        # No coroutine itself, as in `Gate.enter`: nearly every request needs no more than this.
         caller = tell(conn, rule) if headers_only else None
-        if caller is None:
-            try:
-                caller = await guard.admit(route, conn)
-            except BailiwickError as error:
-                return refuse(error)
-        elif not isinstance(caller, Principal):
-            return refuse(caller)
+        if isinstance(caller, Principal):
+            return call(request, tasks, caller, stack)
+        return at_length(conn, request, tasks, stack, caller)
+
+    async def at_length(conn: Any, request: Any, tasks: Any, stack: AsyncExitStack, refusal: Any) -> Any:
+        if refusal is not None:
+            return refuse(refusal)
+        try:
+            caller = await guard.admit(route, conn)
+        except BailiwickError as error:
+            return refuse(error)
         if not closes or caller is None or caller.expires_at is None:
             return await call(request, tasks, caller, stack)
         left = caller.expires_at - guard.now()
@@ -224,8 +223,8 @@ def ungated(handler: Any, run: Run, metadata: Mapping[str, Any]) -> Any:
     """A public handler, whose dependencies our solver runs."""
     call = run.call
 
-    async def answer(_conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Any:
-        return await call(request, tasks, None, stack)
+    def answer(_conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Awaitable[Any]:
+        return call(request, tasks, None, stack)
 
     return _handler(handler, answer, run, metadata)
 
@@ -246,7 +245,7 @@ def _handler(handler: Any, answer: Answering, run: Run, metadata: Mapping[str, A
     # Not functools.wraps: FasterAPI would read the parameters of what is wrapped.
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(entry, name, getattr(handler, name, None) or getattr(type(handler), name, None))
-    setattr(entry, STRAIGHT, _straight(answer, deliver, is_plain=run.is_plain))
+    setattr(entry, STRAIGHT, (answer, deliver, run.is_plain))
     return entry
 
 
@@ -257,48 +256,13 @@ def _delivering(metadata: Mapping[str, Any]) -> Deliver:
     include, exclude = metadata.get("response_model_include"), metadata.get("response_model_exclude")
 
     def deliver(send: Any, value: Any) -> Awaitable[None]:
-        if model is not None and not hasattr(value, "to_asgi"):
-            value = apply_model(value, model, include, exclude)
         awaited: Awaitable[None] = send_answer(send, status, value)
         return awaited
 
-    return deliver
+    def by_model(send: Any, value: Any) -> Awaitable[None]:
+        return deliver(send, value if hasattr(value, "to_asgi") else apply_model(value, model, include, exclude))
 
-
-def _straight(answer: Answering, deliver: Deliver, *, is_plain: bool) -> Any:
-    """From a match to the answer without FasterAPI's solver, which would have nothing to do but to call us.
-
-    What it makes of an answer is FasterAPI's own: model, status, encoding, background tasks. An exception is
-    FasterAPI's to answer, too: the path then says from where to receive, and nothing has been sent.
-    """
-
-    async def straight(conn: Any, path_params: Any, receive: Any, send: Any) -> Any:
-        conn["path_params"] = path_params
-        request = tasks = None
-        if not is_plain:
-            request, tasks = Request(conn, receive), BackgroundTasks()
-        try:
-            value = await answer(conn, request, tasks, NO_STACK)
-        except Exception as error:  # noqa: BLE001 - any exception; FasterAPI's own path raises it again
-            conn[RAISED] = error
-            return receive if request is None else _again(request, receive)
-        await deliver(send, value)
-        if tasks is not None and tasks._tasks:  # noqa: SLF001
-            await tasks.run()
-        return None
-
-    return straight
-
-
-def _again(request: Any, receive: Any) -> Any:
-    """From where an exception handler receives the body of a request whose body was read."""
-    if not request._body_read:  # noqa: SLF001
-        return receive
-
-    async def replayed() -> Any:
-        return {"type": "http.request", "body": request.body, "more_body": False}
-
-    return replayed
+    return deliver if model is None else by_model
 
 
 def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: Any) -> Any:
