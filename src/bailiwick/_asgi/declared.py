@@ -1,5 +1,6 @@
 """What can be declared in front of any application: scopes, openness, how strong an authentication, how long."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,7 +9,16 @@ from bailiwick.graph.plan import Access, RoutePlan, StepUp, combine
 from bailiwick.scopes import Catalog, Principal, Requirement, all_of
 from bailiwick.tokens.bearer import StepUpNeeded
 
-__all__ = ["Public", "as_requirement", "both_of", "check_step_up", "closes_on_expiry", "settled_twice", "step_up_of"]
+__all__ = [
+    "Public",
+    "as_requirement",
+    "both_of",
+    "check_step_up",
+    "closes_on_expiry",
+    "idle_mounts",
+    "settled_twice",
+    "step_up_of",
+]
 
 CLOCK_SKEW: Final = 300  # seconds by which an issuer's clock may be ahead: the most that a verifier allows
 
@@ -124,3 +134,21 @@ def settled_twice(path: str, how: str = "its own declaration") -> str:
         how: what settles it.
     """
     return f"{path or '/'} is settled twice: by {how} and by mounts=. Keep one of them."
+
+
+def idle_mounts(unused: Collection[str], by_themselves: Collection[str]) -> Iterator[ConfigurationError]:
+    """What is wrong with the paths of `mounts=` that settle nothing: what was meant is open to whatever `default=` says.
+
+    Args:
+        unused: the paths.
+        by_themselves: where something is served that declares something itself.
+    """
+    for path in sorted(unused):
+        if path in by_themselves:
+            yield ConfigurationError(settled_twice(path))
+    nothing = sorted(set(unused).difference(by_themselves))
+    if nothing:
+        yield ConfigurationError(
+            f"mounts= settles paths at which nothing is served: {', '.join(nothing)}. "
+            "What was meant is open to whatever default= says."
+        )

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
 
-from bailiwick._asgi.declared import Public, settled_twice
+from bailiwick._asgi.declared import Public, idle_mounts, settled_twice
 from bailiwick._asgi.gate import Gate
 from bailiwick._starlette.answers import answer_errors
 from bailiwick._starlette.marks import declared_by
@@ -29,7 +29,7 @@ from bailiwick._starlette.routers import (
 )
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, combine
-from bailiwick.graph.plan import place as written_at
+from bailiwick.graph.plan import located
 from bailiwick.graph.signature import source_of
 
 from . import internals
@@ -168,7 +168,7 @@ class Protection:
             found = self._read_all(reading)
             plan = Plan(tuple(route for _, route, _ in found))
             if self._plan is None:
-                plan.check([*self._wrong, *self._unused_mounts()])
+                plan.check([*self._wrong, *idle_mounts(self._unused, self._by_themselves)])
             elif plan.undeclared:
                 # Added while the application runs: the others go on, and these stay closed (BW303).
                 log.error(
@@ -201,16 +201,6 @@ class Protection:
                 return
             write = write.plain
         app.openapi = Document(app, write, self)
-
-    def _unused_mounts(self) -> Iterator[ConfigurationError]:
-        # A route that declares something itself may share its path with what `mounts=` is meant for.
-        twice = self._unused & self._by_themselves
-        yield from (ConfigurationError(settled_twice(path)) for path in sorted(twice))
-        if self._unused - twice:
-            yield ConfigurationError(
-                f"mounts= settles paths at which nothing is served: {', '.join(sorted(self._unused - twice))}. "
-                "What was meant is open to whatever default= says."
-            )
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -245,7 +235,8 @@ class Protection:
                     operations.check_names(place, found[2], where)
             except ConfigurationError as wrong:
                 if self._plan is None:  # the start fails, and says all that is wrong
-                    self._wrong.append(self._located(wrong, place, path, where))
+                    self._unused.discard(path.rstrip("/") or "/")  # it may have come too late to be noted
+                    self._wrong.append(located(wrong, where, name_of(place), source_of(place.endpoint)))
                     continue
                 if place.is_mount:
                     raise
@@ -254,15 +245,6 @@ class Protection:
                 found, others = (place, self._entry(place, path, Kind.HTTP, declared), declared), []
             operations.add(place, found[1], others)
             yield found
-
-    def _located(self, wrong: ConfigurationError, place: internals.Place, path: str, where: str) -> ConfigurationError:
-        """The same error, with the route that it is about, its file and its line."""
-        self._unused.discard(path.rstrip("/") or "/")  # it may have come too late to be noted
-        text = wrong.description
-        if not text.startswith((f"{where}: ", f"{where} ")):
-            text = f"{where}: {text}"
-        at = source_of(place.endpoint)
-        return ConfigurationError(f"{text}  {written_at(name_of(place), at)}" if at else text, id=wrong.id)
 
     def _find(self, place: internals.Place, path: str, where: str, own_paths: set[str]) -> Found:
         kind = Kind.WEBSOCKET if place.is_websocket else Kind.MOUNT if place.is_fallback else Kind.HTTP

@@ -3,16 +3,17 @@
 import functools
 import logging
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from bailiwick._asgi.declared import Public, settled_twice
+from bailiwick._asgi.declared import Public, idle_mounts, settled_twice
 from bailiwick._asgi.gate import Gate
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Dependant, Kind, Plan, RoutePlan
 from bailiwick.graph.openapi import describe
+from bailiwick.graph.plan import located
 from bailiwick.graph.signature import source_of
 
 from .declarations import Need
@@ -36,6 +37,7 @@ __all__ = ["Protection", "protection_of"]
 log = logging.getLogger("bailiwick.guard")
 
 Settled = Need | Public | None
+Found = TypeVar("Found")
 
 
 def protection_of(app: Any) -> "Protection | None":
@@ -96,17 +98,14 @@ class Protection:
             self._at = {}
             self.unused = set(self.mounts)
             self.by_themselves = set()
-            routes = [self._read(route) for route in self._routes()]
-            for served in routes:
-                self._check_address(served.method, served.path, served.entry)
+            attempt = Attempts()
+            routes = attempt(self._read_alone, [(one["method"].upper(), one["path"], one) for one in self._routes()])
             operations = [served.operation for served in routes]
-            routes += self._unlisted({served.address for served in routes})
-            for path, handler in self._replaced:
-                self._check_address("WS", path, self._read_socket(path, handler)[0])
-            sockets = [self._read_socket(path, handler) for path, handler in self.app._ws_routes.items()]  # noqa: SLF001
-            for entry, _ in sockets:
-                self._check_address("WS", entry.path, entry)
-            mounts = [self._read_mount(path, mounted) for path, mounted in self.app._mounts]  # noqa: SLF001
+            listed = {served.address for served in routes} | {address_of(*where) for where in attempt.failed}
+            routes += self._unlisted(listed)
+            attempt(self._read_socket_alone, [("WS", path, handler) for path, handler in self._replaced])
+            sockets = attempt(self._read_socket_alone, [("WS", *one) for one in self.app._ws_routes.items()])  # noqa: SLF001
+            mounts = attempt(self._read_mount_at, [("MOUNT", *one) for one in self.app._mounts])  # noqa: SLF001
             # Of two equal registrations at one address the later one is served, and stands in the plan once.
             entries = {served.address: served.entry for served in routes}
             parts = [
@@ -115,8 +114,7 @@ class Protection:
                 *(part for inner, _ in mounts for part in inner),
             ]
             below, plan = _below(parts), _planned(parts)
-            if strict:
-                plan.check()
+            (plan if strict else Plan(())).check(attempt.wrong)
             for served in routes:
                 self._put(served)
             for (path, _), (_, socket) in zip(list(self.app._ws_routes.items()), sockets, strict=True):  # noqa: SLF001
@@ -147,16 +145,7 @@ class Protection:
         with self._lock:
             plan = self.compile()
             if not self._finished:
-                plan.check()
-                # A route that declares something itself may share its path with what `mounts=` is meant for.
-                twice = self.unused & self.by_themselves
-                if twice:
-                    raise ConfigurationError(" ".join(map(settled_twice, sorted(twice))))
-                if self.unused:
-                    raise ConfigurationError(
-                        f"mounts= settles paths at which nothing is served: {', '.join(sorted(self.unused))}. "
-                        "What was meant is open to whatever default= says."
-                    )
+                plan.check([*idle_mounts(self.unused, self.by_themselves)])
                 self._open()
             return plan
 
@@ -248,6 +237,16 @@ class Protection:
         metadata["dependencies"] = None  # they are run behind the gate
         return Served(method, path, entry, self._behind_gate(entry, handler, roots, target, metadata), metadata)
 
+    def _read_alone(self, method: str, path: str, route: Mapping[str, Any]) -> "Served":
+        """One route as it is to be served, if no other one is at its address.
+
+        Raises:
+            ConfigurationError: it is declared wrongly, or another one is there that needs something else.
+        """
+        served = self._read(route)
+        self._check_address(method, path, served.entry)
+        return served
+
     def _unlisted(self, listed: Collection[tuple[str, ...]]) -> Iterator["Served"]:
         """What the router serves and the application does not list: it is reached as well, and so it is closed."""
         for method, path, handler in served_by(self.app._router):  # noqa: SLF001
@@ -287,6 +286,19 @@ class Protection:
         entry = entry_of(self.guard.catalog, path, (), Kind.WEBSOCKET, handler, declared)
         program = SocketProgram(handler, target, self.guard, where)
         return entry, guarded_socket(self.guard, entry, program, self.app)
+
+    def _read_socket_alone(self, method: str, path: str, handler: Any) -> tuple[RoutePlan, Any]:
+        """One WebSocket handler, if no other one is at its path.
+
+        Raises:
+            ConfigurationError: it is declared wrongly, or another one is there that needs something else.
+        """
+        found = self._read_socket(path, handler)
+        self._check_address(method, path, found[0])
+        return found
+
+    def _read_mount_at(self, _method: str, path: str, mounted: Any) -> tuple[Sequence["RoutePlan | Mounted"], Any]:
+        return self._read_mount(path, mounted)
 
     def _read_mount(self, path: str, mounted: Any) -> tuple[Sequence["RoutePlan | Mounted"], Any]:
         """What a mounted application declares, and what is to stand in its place.
@@ -381,8 +393,9 @@ class Protection:
         if self._plan is None:
             return False
         try:
-            served = self._read({"method": method, "path": path, "handler": handler, **metadata})
-            self._check_address(served.method, path, served.entry)
+            served = self._read_alone(
+                method.upper(), path, {"method": method, "path": path, "handler": handler, **metadata}
+            )
         except ConfigurationError:
             # It is not served, and so is not listed either: the OpenAPI document would show it open.
             if self.app.routes and self.app.routes[-1]["handler"] is handler:
@@ -405,8 +418,7 @@ class Protection:
             if path in self.app._ws_routes:  # noqa: SLF001
                 self._replaced.append((path, self.app._ws_routes[path]))  # noqa: SLF001
             return handler
-        entry, served = self._read_socket(path, handler)
-        self._check_address("WS", path, entry)
+        entry, served = self._read_socket_alone("WS", path, handler)
         self._extend([entry])
         return served
 
@@ -435,6 +447,32 @@ class Protection:
         if document is not None and app is self.app:
             self.compile()
             describe(document, self._operations, self.guard.scheme_name, self.guard.scheme)
+
+
+class Attempts:
+    """Reads one after the other what an application serves, and goes on where something is declared wrongly.
+
+    Attributes:
+        wrong: what is, each with its route, file and line.
+        failed: the method and path of each.
+    """
+
+    def __init__(self) -> None:
+        self.wrong: list[ConfigurationError] = []
+        self.failed: list[tuple[str, str]] = []
+
+    def __call__(self, read: Callable[[str, str, Any], Found], places: Iterable[tuple[str, str, Any]]) -> list[Found]:
+        """What was read of each that is declared rightly."""
+        found = []
+        for method, path, served in places:
+            try:
+                found.append(read(method, path, served))
+            except ConfigurationError as wrong:
+                handler = served["handler"] if isinstance(served, Mapping) else served
+                name = getattr(handler, "__name__", type(handler).__name__)
+                self.wrong.append(located(wrong, f"{method} {path}", name, source_of(handler)))
+                self.failed.append((method, path))
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

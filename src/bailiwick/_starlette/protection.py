@@ -52,9 +52,7 @@ class Protection:
         async def checked_first(started: Any) -> AsyncIterator[Any]:
             if self._plan is None:
                 walk = Walk(self.mounts, self.default)
-                plan = Plan(tuple(entry for entry, _ in walk.entries(self.app, "")))
-                walk.check()
-                plan.check()
+                walk.check(Plan(tuple(entry for entry, _ in walk.entries(self.app, ""))), mounts=False)
             async with lifespan(started) as state:
                 # What starts up may add routes, and build anew what is there.
                 self._changes.heard()
@@ -79,12 +77,10 @@ class Protection:
             found = list(walk.entries(self.app, ""))
             plan = Plan(tuple(entry for entry, _ in found))
             if self._plan is None:
-                walk.check()
-                plan.check()
-                walk.check_mounts()
+                walk.check(plan, mounts=True)
             elif plan.undeclared:
                 for wrong in walk.wrong:
-                    log.error("a route was added that is declared wrongly; it is closed: %s", wrong)
+                    log.error("a route was added that is declared wrongly; it is closed: %s", wrong.description)
                 log.error(
                     "routes were added that nobody settled; they are closed: %s", [one.label for one in plan.undeclared]
                 )

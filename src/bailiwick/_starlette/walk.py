@@ -8,10 +8,10 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 
-from bailiwick._asgi.declared import settled_twice
+from bailiwick._asgi.declared import idle_mounts, settled_twice
 from bailiwick._asgi.gate import Gate, standing_at
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import Access, Kind, RoutePlan
+from bailiwick.graph import Access, Kind, Plan, RoutePlan
 
 from .gates import SettledGate, gate_of
 from .marks import MARK, declared_at, gates_at, name_of, source_of
@@ -45,8 +45,9 @@ class Walk:
         self._reached = reached
         self.applications: list[Starlette] = []
         self.unused = set(mounts)
-        self.wrong: list[str] = []
+        self.wrong: list[ConfigurationError] = []
         self.placed: list[tuple[Gate, RoutePlan]] = []
+        self._because_wrong: list[RoutePlan] = []
         self._settled_first: dict[int, RoutePlan] = {}  # by the identity of the route
         self._by_themselves: set[str] = set()  # the paths of routes that declare something
 
@@ -64,29 +65,18 @@ class Walk:
             else:
                 yield self._entry(route, path)
 
-    def check(self) -> None:
-        """Insist that nothing that was read is settled in a way that cannot be meant.
+    def check(self, plan: Plan, *, mounts: bool) -> None:
+        """Insist that what was read is settled, and in a way that can be meant.
+
+        Args:
+            plan: all that was read.
+            mounts: whether everything was read, so that each path of `mounts=` must have settled something.
 
         Raises:
-            ConfigurationError: something is.
+            ConfigurationError: one error that lists all that is not.
         """
-        if self.wrong:
-            raise ConfigurationError(" ".join(self.wrong))
-
-    def check_mounts(self) -> None:
-        """Insist that each path of `mounts=` settles something. A route that declares something itself may share the path.
-
-        Raises:
-            ConfigurationError: nothing is served there, and what was meant is open to whatever `default=` says; or all
-                that is declares something itself.
-        """
-        twice = self.unused & self._by_themselves
-        if twice:
-            raise ConfigurationError(" ".join(map(settled_twice, sorted(twice))))
-        if self.unused:
-            raise ConfigurationError(
-                f"mounts= settles paths at which nothing is served: {', '.join(sorted(self.unused))}."
-            )
+        right = Plan(tuple(entry for entry in plan if entry not in self._because_wrong))
+        right.check([*self.wrong, *(idle_mounts(self.unused, self._by_themselves) if mounts else ())])
 
     def _entry(self, route: BaseRoute, path: str) -> tuple[RoutePlan, Any | None]:
         gate = gate_of(route)  # from an earlier reading, or another protection's
@@ -123,10 +113,10 @@ class Walk:
         first = self._settled_first.setdefault(id(route), entry)
         if first.decision == entry.decision:
             return entry
-        self.wrong.append(
-            f"{first.label} and {entry.label} are one route, and settled differently; build it for each of its paths."
+        return self._closed(
+            entry,
+            f"{first.label} and {entry.label} are one route, and settled differently; build it for each of its paths.",
         )
-        return replace(entry, access=Access.UNDECLARED, requirement=None, rule=None, step_up=None)
 
     def _settled(self, path: str, otherwise: Any) -> RoutePlan | None:
         """What `mounts=` says about a path."""
@@ -134,10 +124,12 @@ class Walk:
         found: RoutePlan | None = getattr(self.mounts.get(_key(path), otherwise), MARK, None)
         return found
 
-    def _twice(self, path: str) -> RoutePlan:
-        """What stands in for two settlements of one mount, of which only one would be asked."""
-        self.wrong.append(settled_twice(path, "guard.wrap(...)"))
-        return NOT_DECLARED
+    def _closed(self, entry: RoutePlan, why: str) -> RoutePlan:
+        """The entry of what is settled in a way that cannot be meant."""
+        closed = replace(entry, access=Access.UNDECLARED, requirement=None, rule=None, step_up=None, reason="")
+        self.wrong.append(ConfigurationError(why))
+        self._because_wrong.append(closed)
+        return closed
 
     def _mounted(self, route: Any, path: str) -> Iterator[tuple[RoutePlan, Any | None]]:
         standing = route.app
@@ -153,8 +145,9 @@ class Walk:
                 self._place(entry, gates_at(gate))
                 yield entry, None
             else:
-                closed = self._twice(path)
-                yield replace(closed, path=path, kind=Kind.MOUNT, name=gate.route.name), route
+                entry = replace(NOT_DECLARED, path=path, kind=Kind.MOUNT, name=gate.route.name)
+                # Only one of the two would be asked.
+                yield self._closed(entry, settled_twice(path, "guard.wrap(...)")), route
             return
         if settled is None and isinstance(reason := getattr(inner, "public_reason", None), str):
             settled = RoutePlan("", (), Kind.MOUNT, "", "", Access.PUBLIC, reason=reason)

@@ -181,6 +181,21 @@ def place(name: str, source: str) -> str:
     return f"({', '.join(one for one in (name, source) if one)})"
 
 
+def located(wrong: ConfigurationError, where: str, name: str, source: str) -> ConfigurationError:
+    """The same error, with the route that it is about, its file and its line.
+
+    Args:
+        wrong: what is wrong.
+        where: the route's name for messages.
+        name: the endpoint's name.
+        source: "file:line", or "" where it cannot be known.
+    """
+    text = wrong.description
+    if not text.startswith((f"{where}: ", f"{where} ")):
+        text = f"{where}: {text}"
+    return ConfigurationError(f"{text}  {place(name, source)}" if source else text, id=wrong.id)
+
+
 def combine(requirements: list[Requirement], catalog: Catalog, *, where: str) -> tuple[Requirement | None, Rule | None]:
     """AND together what app, router, route and parameters require, and compile it once.
 
