@@ -27,9 +27,9 @@ from . import asgi
 from ._asgi.declared import as_requirement, closes_on_expiry, step_up_of
 from ._starlette.answers import answer
 from ._starlette.endpoints import guarded_endpoint
+from ._starlette.fallback import is_readable
 from ._starlette.marks import MARK, PublicMark, name_of, source_of
 from ._starlette.protection import Protection, protection_of
-from ._starlette.routers import is_readable
 from ._starlette.walk import Walk
 from .errors import ConfigurationError
 from .graph import Access, Kind, Plan, RoutePlan, combine

@@ -9,7 +9,8 @@ from operator import and_
 from typing import TYPE_CHECKING, Any
 
 from bailiwick._asgi.gate import Gate, standing_at
-from bailiwick._starlette.routers import UNDER, Placed
+from bailiwick._starlette.changes import Placed
+from bailiwick._starlette.entrance import UNDER
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, RoutePlan, combine
 

@@ -33,7 +33,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
 from bailiwick._asgi.gate import NoOverrides
-from bailiwick._starlette.routers import Changes, Fallback, Reading, fallback_of
+from bailiwick._starlette.changes import Changes, Reading
+from bailiwick._starlette.fallback import Fallback, fallback_of
 from bailiwick._starlette.unread import ATTEMPTS, own_handle
 from bailiwick.errors import ConfigurationError
 

@@ -17,16 +17,10 @@ from starlette.routing import Route, Router
 from bailiwick._asgi.declared import Public, idle_mounts, settled_twice
 from bailiwick._asgi.gate import Gate
 from bailiwick._starlette.answers import answer_errors
+from bailiwick._starlette.changes import Changes, Reading
+from bailiwick._starlette.entrance import Entrance, entrance_of, follow_router, watch_entrance
 from bailiwick._starlette.marks import declared_by
-from bailiwick._starlette.routers import (
-    Changes,
-    Entrance,
-    Reading,
-    entrance_of,
-    follow_router,
-    watch_entrance,
-    watched_routes,
-)
+from bailiwick._starlette.watched import watched_routes
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan, combine
 from bailiwick.graph.plan import located

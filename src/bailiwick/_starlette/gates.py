@@ -11,7 +11,8 @@ from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, RoutePlan
 
 from .answers import answer_here
-from .routers import Fallback, Placed
+from .changes import Placed
+from .fallback import Fallback
 from .unread import own_handle
 
 __all__ = ["EndpointGate", "SettledGate", "gate_of", "gate_route"]

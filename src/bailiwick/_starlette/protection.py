@@ -13,9 +13,11 @@ from bailiwick.errors import BailiwickError
 from bailiwick.graph import Plan, RoutePlan
 
 from .answers import answer_errors
+from .changes import Changes
+from .entrance import follow_router, watch_entrance
 from .gates import gate_of, gate_route
-from .routers import Changes, follow_router, watch_entrance, watched_routes
 from .walk import Walk
+from .watched import watched_routes
 
 __all__ = ["Protection", "protection_of"]
 

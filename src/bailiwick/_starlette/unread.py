@@ -5,8 +5,9 @@ match it. What it then reaches is not the route but this, which has the routes r
 """
 
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bailiwick.errors import ConfigurationError
 
@@ -16,16 +17,23 @@ __all__ = ["ATTEMPTS", "Follower", "Unread", "close", "own_handle"]
 ATTEMPTS: Final = 20
 
 
-class Follower(Protocol):
+class Follower(ABC):
     """What reads routes anew, and puts gates in front of them."""
 
+    @abstractmethod
     def heard(self) -> None:
         """Something has changed."""
 
+    @property
+    @abstractmethod
+    def in_force(self) -> bool:
+        """Whether routes were read before."""
+
+    @abstractmethod
     def pending(self) -> bool:
         """Whether it knows of a change that it has not read."""
-        ...
 
+    @abstractmethod
     def keep_up(self) -> None:
         """Read what changed."""
 

@@ -13,9 +13,9 @@ from bailiwick._asgi.gate import Gate, standing_at
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, Plan, RoutePlan
 
+from .fallback import Fallback, fallback_of, is_readable
 from .gates import SettledGate, gate_of
 from .marks import MARK, declared_at, gates_at, name_of, source_of
-from .routers import Fallback, fallback_of, is_readable
 
 __all__ = ["Walk"]
 
