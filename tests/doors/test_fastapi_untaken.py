@@ -75,6 +75,24 @@ def test_an_injected_caller_and_a_chain_leave_them_unparsed(app, guard, issuer, 
     assert parsed == []
 
 
+def test_what_default_settles_and_what_is_public_leave_them_unparsed_too(catalog, issuer, parsed):
+    guard = Guard(catalog, issuer.cached())
+    app = FastAPI()
+    guard.protect(app, default=guard.requires("items"))
+
+    @app.get("/settled")
+    async def settled():
+        return "read"
+
+    @app.get("/public", dependencies=[guard.public("open")])
+    async def public():
+        return "read"
+
+    for path in ("/settled?a=b", "/public?a=b"):
+        assert ask(app, issuer, path=path).json() == "read"
+    assert parsed == []
+
+
 def whole_request(request: Request):
     return request.query_params["page"] + request.cookies["seen"]
 

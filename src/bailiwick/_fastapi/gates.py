@@ -61,7 +61,8 @@ class Standing(Placed):
 
 
 def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
-    """A route over a tree from which everything is pruned that its gate has settled, as far as that can be done.
+    """A route over a tree from which everything is pruned that its gate has settled, as far as that can be done, and
+    without what it does not take of the request.
 
     Args:
         guard: whose gate it is.
@@ -76,12 +77,13 @@ def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
         return full
     own = has_own_handler(place)
     pruned, chain = Pruning(guard).prune(place.dependant, chained=own)
-    if pruned is None:
-        return full
-    around = [untaken] if own and takes_neither(pruned, CONNECTION) else []
+    tree = place.dependant if pruned is None else pruned
+    around = [untaken] if own and takes_neither(tree, CONNECTION) else []
     if chain is not None:
         around.append(chain.before)
-    return fast_app(place, full, pruned, around) or full
+    if pruned is None and not around:
+        return full
+    return fast_app(place, full, tree, around) or full
 
 
 class Open(Standing):
