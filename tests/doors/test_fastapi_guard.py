@@ -7,6 +7,7 @@ from typing import Annotated
 
 import fastapi
 import pytest
+from either_side import listened_to, uploaded
 from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket
 from fastapi.security import HTTPBearer, SecurityScopes
 from fastapi.testclient import TestClient
@@ -20,18 +21,6 @@ from bailiwick import Principal, Requirement, ScopeSet, all_of, any_of
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.fastapi import Guard, Ownership
 from bailiwick.graph import Access
-
-
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
-@pytest.fixture
-def app(guard):
-    app = FastAPI()
-    guard.protect(app)
-    return app
 
 
 def challenge(response):
@@ -720,41 +709,6 @@ def test_a_mounted_application_with_its_own_guard_keeps_it(app, guard, catalog, 
 # -- refused early ------------------------------------------------------------------------------------
 
 
-def ask(app, path, headers, chunks, method="POST"):
-    """Call an application as a server would, and count how much of the body it takes."""
-    taken = {"calls": 0, "bytes": 0}
-    sent = []
-    todo = iter(chunks)
-
-    async def receive():
-        taken["calls"] += 1
-        chunk = next(todo, None)
-        if chunk is None:
-            return {"type": "http.request", "body": b"", "more_body": False}
-        taken["bytes"] += len(chunk)
-        return {"type": "http.request", "body": chunk, "more_body": True}
-
-    async def send(message):
-        sent.append(message)
-
-    conn = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
-        "server": ("test", 80),
-        "client": ("1.2.3.4", 5),
-    }
-    asyncio.run(app(conn, receive, send))
-    return sent[0]["status"], taken
-
-
 def test_a_hundred_megabytes_without_a_token_are_refused_unread(app, guard, issuer):
     @app.post("/upload")
     async def upload(data: dict, caller: Annotated[Principal, guard.requires("items")]):
@@ -766,10 +720,7 @@ def test_a_hundred_megabytes_without_a_token_are_refused_unread(app, guard, issu
 
     headers = {"content-type": "application/json"}
     for extra, expected in [({}, 401), (issuer.bearer("me"), 403), ({"Authorization": "Bearer bad"}, 401)]:
-        status, taken = ask(app, "/upload", headers | extra, hundred_megabytes())
-        assert status == expected
-        assert taken["bytes"] == 0
-        assert taken["calls"] == 0
+        assert uploaded(app, "/upload", headers | extra, hundred_megabytes()) == (expected, 0, 0)
 
 
 def test_malformed_json_of_an_anonymous_caller_is_401_and_not_422(app, guard, issuer):
@@ -1179,35 +1130,7 @@ def test_a_stream_ends_with_its_token_where_that_was_asked_for(app, guard, issue
     async def short():
         return StreamingResponse(forever())
 
-    async def run():
-        sent = []
-        conn_headers = [(b"authorization", f"Bearer {issuer.token('items', lifetime=2)}".encode())]
-
-        async def receive():
-            await asyncio.sleep(30)
-            return {"type": "http.disconnect"}
-
-        async def send(message):
-            sent.append(message)
-
-        conn = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": "/short",
-            "raw_path": b"/short",
-            "query_string": b"",
-            "root_path": "",
-            "headers": conn_headers,
-            "server": ("t", 80),
-            "client": ("c", 1),
-        }
-        await asyncio.wait_for(app(conn, receive, send), timeout=10)
-        return sent
-
-    sent = asyncio.run(run())
+    sent = [message for _, message in listened_to(app, "/short", issuer.bearer("items", lifetime=2))]
 
     assert sent[0]["status"] == 200
     assert len(sent) > 3

@@ -5,6 +5,7 @@ import functools
 from typing import Annotated
 
 import pytest
+from either_side import client_of
 from FasterAPI import (
     BackgroundTasks,
     Depends,
@@ -16,16 +17,10 @@ from FasterAPI import (
     StreamingResponse,
 )
 from FasterAPI.security import SecurityScopes as PlainSecurityScopes
-from starlette.testclient import TestClient
 
 from bailiwick import Principal
 from bailiwick.errors import ConfigurationError
-from bailiwick.fasterapi import Guard, Security, SecurityScopes
-
-
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
+from bailiwick.fasterapi import Security, SecurityScopes
 
 
 @pytest.fixture
@@ -33,10 +28,6 @@ def app(guard):
     app = Faster()
     guard.protect(app, default=guard.public("the guard under test is the application's own"))
     return app
-
-
-def client_of(app):
-    return TestClient(app, raise_server_exceptions=False)
 
 
 class Refusing:

@@ -6,6 +6,7 @@ import logging
 from typing import Annotated
 
 import pytest
+from either_side import client_of, listened_to, uploaded
 from FasterAPI import (
     Body,
     CORSMiddleware,
@@ -28,24 +29,8 @@ from bailiwick.fasterapi import Guard, Ownership, Security, SecurityScopes, requ
 from bailiwick.graph import Access
 
 
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
-@pytest.fixture
-def app(guard):
-    app = Faster()
-    guard.protect(app)
-    return app
-
-
 def challenge(response):
     return response.headers.get("www-authenticate")
-
-
-def client_of(app):
-    return TestClient(app, raise_server_exceptions=False)
 
 
 # -- ways to declare -----------------------------------------------------------------------------------
@@ -1193,34 +1178,6 @@ def test_two_guards_with_different_issuers_do_not_take_over_each_others_caller(a
 # -- refused early ------------------------------------------------------------------------------------
 
 
-def ask(app, path, headers, chunks, method="POST"):
-    """Call an application as a server would, and count how much of the body it takes."""
-    taken = {"calls": 0, "bytes": 0}
-    sent = []
-    todo = iter(chunks)
-
-    async def receive():
-        taken["calls"] += 1
-        chunk = next(todo, None)
-        if chunk is None:
-            return {"type": "http.request", "body": b"", "more_body": False}
-        taken["bytes"] += len(chunk)
-        return {"type": "http.request", "body": chunk, "more_body": True}
-
-    async def send(message):
-        sent.append(message)
-
-    conn = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "query_string": b"",
-        "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
-    }
-    asyncio.run(app(conn, receive, send))
-    return sent[0]["status"], taken
-
-
 def test_a_hundred_megabytes_without_a_token_are_refused_unread(app, guard, issuer):
     @app.post("/upload")
     async def upload(data: dict = Body(), caller: Principal = guard.requires("items")):
@@ -1232,9 +1189,7 @@ def test_a_hundred_megabytes_without_a_token_are_refused_unread(app, guard, issu
 
     headers = {"content-type": "application/json"}
     for extra, expected in [({}, 401), (issuer.bearer("me"), 403), ({"Authorization": "Bearer bad"}, 401)]:
-        status, taken = ask(app, "/upload", headers | extra, hundred_megabytes())
-        assert status == expected
-        assert taken == {"calls": 0, "bytes": 0}
+        assert uploaded(app, "/upload", headers | extra, hundred_megabytes()) == (expected, 0, 0)
 
 
 def test_x12_malformed_json_of_an_anonymous_caller_is_401_and_not_422(app, guard, issuer):
@@ -1276,10 +1231,7 @@ def test_a_body_is_read_after_the_dependencies_that_stand_before_it(app, guard, 
     async def x(first: None = Depends(refuses), data: dict = Body()):
         return data
 
-    status, taken = ask(app, "/x", issuer.bearer("items"), [b"{bad"])
-
-    assert status == 409
-    assert taken["calls"] == 0
+    assert uploaded(app, "/x", issuer.bearer("items"), [b"{bad"]) == (409, 0, 0)
 
 
 def test_the_decision_never_depends_on_how_a_path_is_written(app, guard, issuer):
@@ -1296,7 +1248,7 @@ def test_the_decision_never_depends_on_how_a_path_is_written(app, guard, issuer)
     for path in ("/admin", "/%61dmin", "//admin", "/admin/", "/x/../admin", "/admin?x=/health", "/admin;x", "/ADMIN"):
         assert "secret" not in client.get(f"http://testserver{path}").text, path
     for method in ("get", "Get", "GET"):
-        assert ask(app, "/admin", {}, [], method=method)[0] == 401
+        assert uploaded(app, "/admin", method=method)[0] == 401
 
 
 def test_head_and_options_never_reach_a_guarded_handler(app, guard, issuer):
@@ -1599,20 +1551,7 @@ def test_a_stream_ends_with_its_token_where_that_was_asked_for(app, guard, issue
     async def short():
         return StreamingResponse(forever())
 
-    sent = []
-
-    async def run():
-        async def receive():
-            await asyncio.sleep(30)
-
-        async def send(message):
-            sent.append(message)
-
-        headers = [(b"authorization", f"Bearer {issuer.token('items', lifetime=2)}".encode())]
-        conn = {"type": "http", "method": "GET", "path": "/short", "query_string": b"", "headers": headers}
-        await asyncio.wait_for(app(conn, receive, send), timeout=10)
-
-    asyncio.run(run())
+    sent = [message for _, message in listened_to(app, "/short", issuer.bearer("items", lifetime=2))]
 
     assert sent[0]["status"] == 200
     assert len(sent) > 3
