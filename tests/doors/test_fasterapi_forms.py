@@ -243,67 +243,6 @@ def test_a_generator_that_a_plain_function_hands_back_is_no_guard_that_silently_
     assert "open" not in response.text
 
 
-@pytest.mark.parametrize("form", ["def", "async", "gen", "agen", "class", "instance", "async_instance", "method"])
-def test_whatever_form_a_dependency_has_it_is_given_the_caller(app, guard, issuer, form):
-    Caller = Annotated[Principal, guard.requires("items")]
-    closed = []
-
-    def plain(caller: Caller):
-        return caller.subject
-
-    async def coroutine(caller: Caller):
-        return caller.subject
-
-    def generator(caller: Caller):
-        yield caller.subject
-        closed.append("gen")
-
-    async def async_generator(caller: Caller):
-        try:
-            yield caller.subject
-        finally:
-            closed.append("agen")
-
-    class Thing(str):
-        def __new__(cls, caller: Caller):
-            return str.__new__(cls, caller.subject)
-
-        def __init__(self, caller: Caller):
-            pass
-
-    class Instance:
-        def __call__(self, caller: Caller):
-            return caller.subject
-
-        async def later(self, caller: Caller):
-            return caller.subject
-
-    class AsyncInstance:
-        async def __call__(self, caller: Caller):
-            return caller.subject
-
-    call = {
-        "def": plain,
-        "async": coroutine,
-        "gen": generator,
-        "agen": async_generator,
-        "class": Thing,
-        "instance": Instance(),
-        "async_instance": AsyncInstance(),
-        "method": Instance().later,
-    }[form]
-
-    @app.get("/x")
-    async def x(who: Annotated[str, Depends(call)]):
-        return who
-
-    client = client_of(app)
-
-    assert client.get("/x", headers=issuer.bearer("items")).text == "alice"
-    assert client.get("/x", headers=issuer.bearer("me")).status_code == 403
-    assert closed == ([form] if "gen" in form else [])
-
-
 @pytest.mark.parametrize("form", ["partial", "method", "instance", "sync"])
 def test_whatever_form_a_handler_has_it_is_guarded_and_run(app, guard, issuer, form):
     class Handlers:
