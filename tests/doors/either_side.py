@@ -7,9 +7,16 @@ import socket
 import threading
 import time
 import tracemalloc
+from typing import Annotated
 
+from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
+from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+
+from bailiwick import Principal
 
 # -- who asks: without a server, a lifespan or a client's library ----------------------------------------------
 
@@ -198,6 +205,33 @@ def served(app, **options):
         finally:
             server.should_exit = True
             thread.join(20)
+
+
+# -- how the handler of a WebSocket is put behind a gate --------------------------------------------------------
+
+
+def socket_declared(guard, handler):
+    app = Starlette(routes=[WebSocketRoute("/x", guard.requires("items")(handler))])
+    guard.protect(app)
+    return app
+
+
+def socket_by_default(guard, handler):
+    app = Starlette(routes=[WebSocketRoute("/x", handler)])
+    guard.protect(app, default=guard.requires("items"))
+    return app
+
+
+def socket_of_fastapi(guard, handler, *, protected=True):
+    app = FastAPI(openapi_url=None)
+    if protected:
+        guard.protect(app)
+
+    @app.websocket("/x")
+    async def handle(ws: WebSocket, caller: Annotated[Principal, guard.requires("items")]):
+        await handler(ws)
+
+    return app
 
 
 # -- what is reached --------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import time
 from typing import Annotated
 
 import pytest
-from either_side import listened_to, over_socket, served
+from either_side import listened_to, over_socket, served, socket_by_default, socket_declared, socket_of_fastapi
 from fastapi import BackgroundTasks, FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -308,44 +308,21 @@ class Endpoint(WebSocketEndpoint):
         await type(self).handler(WebSocket(self.scope, self.receive, self.send))
 
 
-def socket_function(guard, handler):
-    app = Starlette(routes=[WebSocketRoute("/x", guard.requires("items")(handler))])
-    guard.protect(app)
-    return app
-
-
 def socket_class(guard, handler):
     endpoint = type("Handling", (Endpoint,), {"handler": staticmethod(handler)})
     return Starlette(routes=[WebSocketRoute("/x", guard.requires("items")(endpoint))])
-
-
-def socket_default(guard, handler):
-    app = Starlette(routes=[WebSocketRoute("/x", handler)])
-    guard.protect(app, default=guard.requires("items"))
-    return app
 
 
 def socket_wrapped(guard, handler):
     return guard.wrap(Starlette(routes=[WebSocketRoute("/x", handler)]), "items")
 
 
-def socket_fastapi(guard, handler):
-    app = FastAPI(openapi_url=None)
-    guard.protect(app)
-
-    @app.websocket("/x")
-    async def handle(ws: WebSocket, caller: Annotated[Principal, guard.requires("items")]):
-        await handler(ws)
-
-    return app
-
-
 SOCKETS = {
-    "starlette": (StarletteGuard, socket_function),
+    "starlette": (StarletteGuard, socket_declared),
     "starlette class": (StarletteGuard, socket_class),
-    "starlette by default": (StarletteGuard, socket_default),
+    "starlette by default": (StarletteGuard, socket_by_default),
     "wrap": (PlainGuard, socket_wrapped),
-    "fastapi": (FastAPIGuard, socket_fastapi),
+    "fastapi": (FastAPIGuard, socket_of_fastapi),
 }
 
 

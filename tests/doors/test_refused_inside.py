@@ -1,11 +1,12 @@
 """What is refused inside of a handler is answered as what a gate refuses, also over a WebSocket, and by the guard's own `refuse`."""
 
 import contextlib
+import functools
 import json
 from typing import Annotated
 
 import pytest
-from either_side import over_asgi, over_socket, served
+from either_side import over_asgi, over_socket, served, socket_by_default, socket_declared, socket_of_fastapi
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
@@ -19,20 +20,8 @@ from bailiwick.fastapi import Guard as FastAPIGuard
 from bailiwick.starlette import Guard as StarletteGuard
 
 
-def starlette(guard, handler):
-    app = Starlette(routes=[WebSocketRoute("/x", guard.requires("items")(handler))])
-    guard.protect(app)
-    return app
-
-
 def starlette_alone(guard, handler):
     return Starlette(routes=[WebSocketRoute("/x", guard.requires("items")(handler))])
-
-
-def starlette_default(guard, handler):
-    app = Starlette(routes=[WebSocketRoute("/x", handler)])
-    guard.protect(app, default=guard.requires("items"))
-    return app
 
 
 def starlette_mounted(guard, handler):
@@ -52,32 +41,14 @@ def starlette_class(guard, handler):
     return app
 
 
-def fastapi(guard, handler):
-    app = FastAPI(openapi_url=None)
-    guard.protect(app)
-    return with_route(app, guard, handler)
-
-
-def fastapi_alone(guard, handler):
-    return with_route(FastAPI(openapi_url=None), guard, handler)
-
-
-def with_route(app, guard, handler):
-    @app.websocket("/x")
-    async def handle(ws: WebSocket, caller: Annotated[Principal, guard.requires("items")]):
-        await handler(ws)
-
-    return app
-
-
 SOCKETS = {
-    "starlette": (StarletteGuard, starlette),
+    "starlette": (StarletteGuard, socket_declared),
     "starlette, not protected": (StarletteGuard, starlette_alone),
-    "starlette by default": (StarletteGuard, starlette_default),
+    "starlette by default": (StarletteGuard, socket_by_default),
     "starlette mount": (StarletteGuard, starlette_mounted),
     "starlette class": (StarletteGuard, starlette_class),
-    "fastapi": (FastAPIGuard, fastapi),
-    "fastapi, not protected": (FastAPIGuard, fastapi_alone),
+    "fastapi": (FastAPIGuard, socket_of_fastapi),
+    "fastapi, not protected": (FastAPIGuard, functools.partial(socket_of_fastapi, protected=False)),
 }
 
 
