@@ -1,4 +1,7 @@
-"""What stands on either side of a door under test: who asks, message by message, and what is reached behind it."""
+"""What stands on either side of a door under test: who asks, mostly message by message, and what is reached behind it.
+
+The oldest FastAPI is tested with this too, where neither FasterAPI nor a server is installed.
+"""
 
 import asyncio
 import contextlib
@@ -18,7 +21,7 @@ from starlette.websockets import WebSocket
 
 from bailiwick import Principal
 
-# -- who asks: without a server, a lifespan or a client's library ----------------------------------------------
+# -- who asks ---------------------------------------------------------------------------------------------------
 
 # Values of `Authorization`, each a header of its own, and the status that the contract demands.
 HOSTILE_CREDENTIALS = [
@@ -40,7 +43,6 @@ HOSTILE_CREDENTIALS = [
     ([b"Bearer a, Bearer b"], 401),
     ([b"Bearer eyJhbGciOiJub25lIn0.e30."], 401),
 ]
-
 
 # From this version on a server fails what is sent to a client that has gone, and Starlette need not listen for it.
 NEWER = {"version": "3.0", "spec_version": "2.4"}
