@@ -1,6 +1,7 @@
-"""An issuer with a real key, and a catalog, for every door's tests."""
+"""An issuer with a real key, a catalog, and a guard and an application that have nothing else, for every door's tests."""
 
 import time
+from importlib import import_module
 
 import pytest
 
@@ -54,6 +55,34 @@ def issuer_key():
 def issuer(issuer_key):
     issuer_key.asked = 0
     return issuer_key
+
+
+def door_of(request):
+    """The door that a file tests, as its name says: test_fastapi_..., test_fasterapi_... or test_starlette_..."""
+    return request.path.stem.split("_")[1]
+
+
+@pytest.fixture
+def guard(request, catalog, issuer):
+    return import_module(f"bailiwick.{door_of(request)}").Guard(catalog, issuer)
+
+
+@pytest.fixture
+def app(request, guard):
+    """An application of the door's framework, protected."""
+    if door_of(request) == "fasterapi":
+        from FasterAPI import Faster as Application
+    else:
+        from fastapi import FastAPI as Application
+    app = Application()
+    guard.protect(app)
+    return app
+
+
+@pytest.fixture
+def heard():
+    """What `on_decision` hears, where a guard is made with `heard.append`."""
+    return []
 
 
 @pytest.fixture

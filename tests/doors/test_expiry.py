@@ -6,6 +6,7 @@ import time
 from typing import Annotated
 
 import pytest
+from either_side import listened_to, over_socket, served, socket_by_default, socket_declared, socket_of_fastapi
 from fastapi import BackgroundTasks, FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -14,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from test_fastapi_over_sockets import served
 
 from bailiwick import Principal, ScopeSet
 from bailiwick.asgi import Guard as PlainGuard
@@ -23,6 +23,7 @@ from bailiwick.starlette import Guard as StarletteGuard
 
 SOON = 0.3  # seconds until a token ends
 LATE = 0.6
+TOKEN = {"Authorization": "Bearer a"}
 
 
 class Short:
@@ -37,21 +38,8 @@ def work(seconds):
     time.sleep(seconds)
 
 
-def http(app, path="/x", after=2.0):
-    """What an application sends over HTTP: each message, with the time at which it came."""
-    sent, began = [], time.monotonic()
-
-    async def receive():
-        await asyncio.sleep(30)
-
-    async def send(message):
-        sent.append((time.monotonic() - began, message))
-
-    conn = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "GET"}
-    conn |= {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http"}
-    conn |= {"headers": [(b"authorization", b"Bearer a")], "server": ("t", 80), "client": ("c", 1)}
-    asyncio.run(asyncio.wait_for(app(conn, receive, send), after + 3))
-    return sent
+def http(app):
+    return listened_to(app, "/x", TOKEN, within=5)
 
 
 def status_of(sent):
@@ -62,24 +50,8 @@ def body_of(sent):
     return b"".join(message.get("body", b"") for _, message in sent)
 
 
-def socket(app, path="/x", received=(), *, denies=True, gone=False):
-    """What an application sends over a WebSocket."""
-    inbox = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": one} for one in received)]
-    inbox += [{"type": "websocket.disconnect", "code": 1001}] if gone else []
-    sent = []
-
-    async def receive():
-        return inbox.pop(0) if inbox else await asyncio.sleep(30)
-
-    async def send(message):
-        sent.append(message)
-
-    conn = {"type": "websocket", "asgi": {"version": "3.0", "spec_version": "2.4"}, "scheme": "ws", "subprotocols": []}
-    conn |= {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "client": ("c", 1)}
-    conn |= {"headers": [(b"authorization", b"Bearer a")], "server": ("t", 80)}
-    conn |= {"extensions": {"websocket.http.response": {}}} if denies else {}
-    asyncio.run(asyncio.wait_for(app(conn, receive, send), 5))
-    return sent
+def socket(app, received=(), **more):
+    return over_socket(app, TOKEN, received, waits=True, **more)
 
 
 def closes_of(sent):
@@ -336,44 +308,21 @@ class Endpoint(WebSocketEndpoint):
         await type(self).handler(WebSocket(self.scope, self.receive, self.send))
 
 
-def socket_function(guard, handler):
-    app = Starlette(routes=[WebSocketRoute("/x", guard.requires("items")(handler))])
-    guard.protect(app)
-    return app
-
-
 def socket_class(guard, handler):
     endpoint = type("Handling", (Endpoint,), {"handler": staticmethod(handler)})
     return Starlette(routes=[WebSocketRoute("/x", guard.requires("items")(endpoint))])
-
-
-def socket_default(guard, handler):
-    app = Starlette(routes=[WebSocketRoute("/x", handler)])
-    guard.protect(app, default=guard.requires("items"))
-    return app
 
 
 def socket_wrapped(guard, handler):
     return guard.wrap(Starlette(routes=[WebSocketRoute("/x", handler)]), "items")
 
 
-def socket_fastapi(guard, handler):
-    app = FastAPI(openapi_url=None)
-    guard.protect(app)
-
-    @app.websocket("/x")
-    async def handle(ws: WebSocket, caller: Annotated[Principal, guard.requires("items")]):
-        await handler(ws)
-
-    return app
-
-
 SOCKETS = {
-    "starlette": (StarletteGuard, socket_function),
+    "starlette": (StarletteGuard, socket_declared),
     "starlette class": (StarletteGuard, socket_class),
-    "starlette by default": (StarletteGuard, socket_default),
+    "starlette by default": (StarletteGuard, socket_by_default),
     "wrap": (PlainGuard, socket_wrapped),
-    "fastapi": (FastAPIGuard, socket_fastapi),
+    "fastapi": (FastAPIGuard, socket_of_fastapi),
 }
 
 
@@ -420,7 +369,9 @@ def test_what_runs_after_a_websocket_was_closed_is_left_alone(catalog, door, gon
         await asyncio.sleep(LATE)
         done.append("saved")
 
-    sent = socket(behind(catalog, SOCKETS[door], handler), gone=gone)
+    sent = socket(
+        behind(catalog, SOCKETS[door], handler), [{"type": "websocket.disconnect", "code": 1001}] if gone else ()
+    )
 
     assert done == ["saved"]
     assert closes_of(sent) == ([] if gone else [(4000, "")])
@@ -451,7 +402,7 @@ def test_real_clients_are_told_1008(catalog, door):
     for handler in HANDLERS:
         with served(behind(catalog, SOCKETS[door], handler)) as (host, port):
             url = f"ws://{host}:{port}/x"
-            with client.connect(url, additional_headers={"Authorization": "Bearer a"}) as ws:
+            with client.connect(url, additional_headers=TOKEN) as ws:
                 began = time.monotonic()
                 with pytest.raises(ConnectionClosed) as closed:
                     until_closed(ws)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
+from either_side import HOSTILE_CREDENTIALS, at_once, octets_left_by, over_asgi, raw, said
 from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
@@ -26,55 +27,6 @@ from bailiwick import Principal, any_of
 from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard, Ownership
 from bailiwick.starlette import Guard as StarletteGuard
-
-
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
-@pytest.fixture
-def app(guard):
-    app = FastAPI()
-    guard.protect(app)
-    return app
-
-
-async def said(request):
-    return PlainTextResponse("reached")
-
-
-def over_asgi(app, path, headers=(), method="GET", **more):
-    """Ask an application without a server or lifespan; the status, the headers and the body."""
-    sent = []
-
-    async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message):
-        sent.append(message)
-
-    conn = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "scheme": "http",
-        "query_string": b"",
-        "headers": list(headers),
-        "server": ("test", 80),
-        "client": ("test", 1),
-    } | more
-    asyncio.run(app(conn, receive, send))
-    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(one.get("body", b"") for one in sent[1:])
-
-
-def raw_bearer(issuer, scope="", **claims):
-    return (b"authorization", f"Bearer {issuer.token(scope, **claims)}".encode())
-
 
 # -- routes that appear, change or are replaced ------------------------------------------------------------
 
@@ -229,20 +181,8 @@ def test_many_threads_at_the_first_request_find_no_open_moment(guard):
     guard.protect(app, default=guard.requires("items"))
     for number in range(200):
         app.add_api_route(f"/r{number}", lambda: "reached")
-    wait = threading.Barrier(8)
-    answers = []
 
-    def ask(number):
-        wait.wait()
-        answers.append(over_asgi(app, f"/r{number * 20}")[0])
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-
-    assert answers == [401] * 8
+    assert at_once(app, [f"/r{number * 20}" for number in range(8)]) == [401] * 8
 
 
 def test_routes_that_the_lifespan_adds_are_part_of_the_start(guard):
@@ -576,7 +516,7 @@ def test_a_request_made_from_a_copied_connection_is_decided_by_its_own_token(app
         async def receive():
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        for headers in ([], [raw_bearer(issuer, "me", sub="bob")], [raw_bearer(issuer, "items", sub="carol")]):
+        for headers in ([], raw(issuer.bearer("me", sub="bob")), raw(issuer.bearer("items", sub="carol"))):
             part = dict(request.scope) | {"path": "/one", "raw_path": b"/one", "method": "GET", "headers": headers}
             await app(part, receive, send)
         return statuses
@@ -885,28 +825,7 @@ def test_a_response_that_has_not_begun_when_the_token_expires_is_401(catalog, is
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "status"),
-    [
-        ([b"Bearer a", b"Bearer b"], 400),
-        ([b"Basic YTpi", b"Bearer a"], 400),
-        ([b"Bearer " + b"a" * 1_000_000], 401),
-        ([b"Bearer " + b"." * 1_000_000], 401),
-        ([b"Bearer \xc3\xa9"], 401),
-        ([b"Bearer \xff\xfe"], 401),
-        ([b"Bearer a\x00b"], 401),
-        ([b'Bearer a"b'], 401),
-        ([b"Bearer a\r\nX-Evil: 1"], 401),
-        ([b"Bearer"], 401),
-        ([b"Bearer "], 401),
-        ([b"Bearer\ta"], 401),
-        ([b""], 401),
-        ([b"\xff"], 401),
-        ([b"bearer x"], 401),
-        ([b"Bearer a, Bearer b"], 401),
-        ([b"Bearer eyJhbGciOiJub25lIn0.e30."], 401),
-    ],
-)
+@pytest.mark.parametrize(("sent", "status"), HOSTILE_CREDENTIALS)
 @pytest.mark.parametrize("cached", [True, False])
 def test_hostile_headers_are_answered_as_the_contract_says(catalog, issuer, sent, status, cached):
     guard = Guard(catalog, issuer.cached() if cached else issuer)
@@ -930,7 +849,7 @@ def test_hostile_query_strings_change_nothing(app, guard, issuer, query):
     app.get("/x", dependencies=[guard.requires("items")])(lambda: "reached")
 
     assert over_asgi(app, "/x", query_string=query)[0] == 401
-    status = over_asgi(app, "/x", [raw_bearer(issuer, "items")], query_string=query)[0]
+    status = over_asgi(app, "/x", issuer.bearer("items"), query_string=query)[0]
     assert status == (400 if query.startswith(b"access_token=") else 200)
 
 
@@ -1047,7 +966,7 @@ def test_a_guard_and_its_catalog_are_given_back(issuer):
     def use():
         catalog = Catalog(["items"])
         guard = Guard(catalog, issuer)
-        conn = HTTPConnection({"type": "http", "headers": [raw_bearer(issuer, "items")]})
+        conn = HTTPConnection({"type": "http", "headers": raw(issuer.bearer("items"))})
         assert asyncio.run(guard(conn, SecurityScopes(["items"]))).subject == "alice"
         return weakref.ref(guard), weakref.ref(catalog)
 
@@ -1058,8 +977,6 @@ def test_a_guard_and_its_catalog_are_given_back(issuer):
 
 
 def test_a_conversation_of_many_requests_leaves_nothing_behind(catalog, issuer):
-    import tracemalloc
-
     guard = Guard(catalog, issuer.cached(cache_size=64))
     app = FastAPI()
     guard.protect(app)
@@ -1068,28 +985,14 @@ def test_a_conversation_of_many_requests_leaves_nothing_behind(catalog, issuer):
 
     def ask(number):
         for path in ("/x", "/maybe", "/nowhere"):
-            over_asgi(app, path, [raw_bearer(issuer, "items", sub=f"u{number}")])
+            over_asgi(app, path, issuer.bearer("items", sub=f"u{number}"))
             over_asgi(app, path, [(b"authorization", b"Bearer a.b.%d" % number)])
         app.dependency_overrides = {guard: nobody} if number % 2 else {}
 
     def nobody():
         return None
 
-    def ours():
-        gc.collect()
-        only = [tracemalloc.Filter(inclusive=True, filename_pattern="*/bailiwick/*", all_frames=True)]
-        return sum(one.size for one in tracemalloc.take_snapshot().filter_traces(only).traces)
-
-    tracemalloc.start(4)
-    try:
-        for number in range(70):  # fills every bounded memory
-            ask(number)
-        before = ours()
-        for number in range(70, 170):
-            ask(number)
-        grown = ours() - before
-    finally:
-        tracemalloc.stop()
+    grown = octets_left_by(ask)
 
     assert grown < 100_000, f"{grown} octets for 600 requests"
 

@@ -9,12 +9,6 @@ from pydantic import Field
 
 from bailiwick import Principal
 from bailiwick.errors import ConfigurationError
-from bailiwick.fastapi import Guard
-
-
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
 
 
 @pytest.fixture

@@ -13,11 +13,6 @@ from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard
 
 
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
 async def handler():
     return "reached"
 

@@ -5,45 +5,20 @@ import contextlib
 import json
 import socket
 import sys
-import threading
 import time
 import tracemalloc
 from typing import Annotated
 
 import pytest
+from either_side import served
 from fastapi import FastAPI, Request, Security, UploadFile
 
 from bailiwick import Principal
 from bailiwick.fastapi import Guard
 
-uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("uvicorn")
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
-@contextlib.contextmanager
-def served(app, **options):
-    """The address of an application on a real server, in a thread of its own."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", **options))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            deadline = time.monotonic() + 20
-            while not server.started:
-                assert thread.is_alive()
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            yield listening.getsockname()
-        finally:
-            server.should_exit = True
-            thread.join(20)
 
 
 def upload(address, length, *, path="/upload", headers=()):

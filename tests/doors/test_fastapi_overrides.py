@@ -8,21 +8,8 @@ from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
 
 from bailiwick import Principal, ScopeSet
-from bailiwick.fastapi import Guard
 
 NONSENSE = {"Authorization": "Bearer nonsense"}
-
-
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
-@pytest.fixture
-def app(guard):
-    app = FastAPI()
-    guard.protect(app)
-    return app
 
 
 def ada():

@@ -14,11 +14,6 @@ METADATA = "/.well-known/oauth-protected-resource"
 
 
 @pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
-@pytest.fixture
 def resource_guard(catalog, issuer):
     return Guard(catalog, issuer, resource=Resource("https://api.example", ("https://as.example",)))
 

@@ -17,11 +17,6 @@ from bailiwick.fastapi import Guard
 from bailiwick.graph.signature import read_signature
 
 
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
 def annotated(annotation, *defaults):
     """A function that takes one parameter, annotated afterwards."""
 

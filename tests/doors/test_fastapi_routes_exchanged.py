@@ -11,13 +11,12 @@ import threading
 import time
 
 import pytest
+from either_side import asgi_said, over_asgi, said
 from fastapi import APIRouter, FastAPI, routing
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Match, Mount, Route, Router, request_response
 from starlette.testclient import TestClient
-from test_fastapi_attacks import over_asgi
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard as FastAPIGuard
@@ -26,16 +25,8 @@ from bailiwick.starlette import Guard as StarletteGuard
 INCLUDED = "_IncludedRouter"  # what FastAPI puts into the list since 0.137; before, routes are declared again
 
 
-async def said(request):
-    return PlainTextResponse("reached")
-
-
 def handler():
     return "reached"
-
-
-async def serve(conn, receive, send):
-    await PlainTextResponse("reached")(conn, receive, send)
 
 
 class Door:
@@ -56,11 +47,6 @@ class Door:
 def door(request, catalog, issuer):
     kind = StarletteGuard if request.param == "starlette" else FastAPIGuard
     return Door(request.param, kind(catalog, issuer))
-
-
-@pytest.fixture
-def guard(catalog, issuer):
-    return FastAPIGuard(catalog, issuer)
 
 
 @pytest.fixture
@@ -204,7 +190,7 @@ def test_a_fallback_that_comes_late_is_gated(door, issuer, where):
     with TestClient(app) as client:
         assert client.get(f"{where}/a").status_code == 401
         for _ in range(2):  # a second one takes the place of the gate in front of the first
-            (inner if where else app).router.default = serve
+            (inner if where else app).router.default = asgi_said
             for _ in range(3):
                 assert client.get(f"{where}/nowhere").status_code == 401
                 assert client.get(f"{where}/nowhere", headers=issuer.bearer("items")).status_code == 200
@@ -313,7 +299,7 @@ def test_what_the_start_builds_anew_is_gated_also_if_the_plan_was_read_before(do
 
 class Handles(Route):
     async def handle(self, conn, receive, send):
-        await serve(conn, receive, send)
+        await asgi_said(conn, receive, send)
 
 
 class Bare(BaseRoute):
@@ -323,12 +309,12 @@ class Bare(BaseRoute):
         return (Match.FULL if conn["path"] == self.path else Match.NONE), {}
 
     async def handle(self, conn, receive, send):
-        await serve(conn, receive, send)
+        await asgi_said(conn, receive, send)
 
 
 def patched():
     route = Route("/x", said)
-    route.handle = serve
+    route.handle = asgi_said
     return route
 
 

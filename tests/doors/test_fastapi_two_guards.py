@@ -23,13 +23,6 @@ def other(catalog, issuer):
     return Guard(catalog, issuer, scheme_name="two", token_url="https://two.example/token")
 
 
-@pytest.fixture
-def app(guard):
-    app = FastAPI()
-    guard.protect(app)
-    return app
-
-
 async def handler():
     return "reached"
 

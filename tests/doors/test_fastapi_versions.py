@@ -22,20 +22,8 @@ from bailiwick.fastapi import Guard
 
 
 @pytest.fixture
-def decisions():
-    return []
-
-
-@pytest.fixture
-def guard(catalog, issuer, decisions):
-    return Guard(catalog, issuer, on_decision=decisions.append)
-
-
-@pytest.fixture
-def app(guard):
-    app = FastAPI()
-    guard.protect(app)
-    return app
+def guard(catalog, issuer, heard):
+    return Guard(catalog, issuer, on_decision=heard.append)
 
 
 def denied(client, path, headers):
@@ -96,7 +84,7 @@ def test_an_unsettled_route_of_an_included_router_fails_the_start(app, guard):
     assert "secret" not in response.text
 
 
-def test_each_inclusion_of_one_router_has_a_gate_with_its_own_plan(app, guard, issuer, decisions):
+def test_each_inclusion_of_one_router_has_a_gate_with_its_own_plan(app, guard, issuer, heard):
     router = APIRouter()
 
     @router.get("/x")
@@ -119,11 +107,11 @@ def test_each_inclusion_of_one_router_has_a_gate_with_its_own_plan(app, guard, i
         ("/b/x", "me users:read", "items users:read"),
         ("/c/x", "users:read", "items me"),
     ]:
-        decisions.clear()
+        heard.clear()
         assert client.get(path, headers=issuer.bearer(enough)).json() == "alice"
         assert client.get(path, headers=issuer.bearer(too_few)).status_code == 403
         assert client.get(path).status_code == 401
-        assert [one.route.path for one in decisions] == [path] * 3  # once for each request
+        assert [one.route.path for one in heard] == [path] * 3  # once for each request
 
 
 def test_an_included_route_is_decided_before_any_dependency_and_before_the_body(app, guard, issuer):
@@ -188,7 +176,7 @@ def test_two_methods_at_one_included_path_have_a_gate_each(app, guard, issuer):
     assert client.get("/x", headers=issuer.bearer("me")).status_code == 403
 
 
-def test_everything_that_a_router_can_hold_is_gated_where_it_is_included(app, guard, issuer, decisions, tmp_path):
+def test_everything_that_a_router_can_hold_is_gated_where_it_is_included(app, guard, issuer, heard, tmp_path):
     (tmp_path / "a.txt").write_text("static")
     router = APIRouter()
 
@@ -227,11 +215,11 @@ def test_everything_that_a_router_can_hold_is_gated_where_it_is_included(app, gu
         present = {"/in/plain": "plain"}
         assert client.get("/in/files/a.txt", headers=issuer.bearer("items")).status_code == 404
     for path, text in present.items():
-        decisions.clear()
+        heard.clear()
         assert client.get(path).status_code == 401, path
         assert client.get(path, headers=issuer.bearer("me")).status_code == 403, path
         assert client.get(path, headers=issuer.bearer("items")).text == text
-        assert len(decisions) == 3
+        assert len(heard) == 3
     with pytest.raises(ConfigurationError) as failed:
         guard.plan(app)  # the same router, where nothing settles what declares nothing
     assert "/in/plain" in str(failed.value)
@@ -277,7 +265,7 @@ def test_a_router_shared_by_two_guards_answers_to_each_in_its_application(app, g
     assert TestClient(app).get("/x", headers=issuer.bearer("items")).json() == "in"
 
 
-def test_a_route_added_late_to_a_router_that_two_applications_share_is_closed_in_both(app, guard, issuer, decisions):
+def test_a_route_added_late_to_a_router_that_two_applications_share_is_closed_in_both(app, guard, issuer, heard):
     other = FastAPI()
     guard.protect(other)
     inner, router = APIRouter(), APIRouter()
@@ -304,10 +292,10 @@ def test_a_route_added_late_to_a_router_that_two_applications_share_is_closed_in
             response = client.get(path, headers=issuer.bearer("admin:*"))
             assert response.status_code in {403, 404}, path  # before 0.137 it is not served at all
             assert "open" not in response.text
-        decisions.clear()
+        heard.clear()
         assert client.get("/first", headers=issuer.bearer("items")).status_code == 200
         assert client.get("/first").status_code == 401
-        assert len(decisions) == 2  # compiled again, and still gated once
+        assert len(heard) == 2  # compiled again, and still gated once
 
 
 def test_overrides_reach_included_routes_and_websockets(app, guard):
@@ -366,7 +354,7 @@ def test_a_route_class_of_the_applications_own_still_makes_the_handler(app, guar
 
 @pytest.mark.skipif(not hasattr(FastAPI, "frontend"), reason="app.frontend() came with FastAPI 0.138")
 @pytest.mark.parametrize("included", [False, True])
-def test_a_frontend_is_gated_wherever_it_is_declared(guard, issuer, decisions, tmp_path, included):
+def test_a_frontend_is_gated_wherever_it_is_declared(guard, issuer, heard, tmp_path, included):
     (tmp_path / "index.html").write_text("<h1>page</h1>")
     undeclared, app = FastAPI(), FastAPI()
     guard.protect(undeclared)
@@ -382,7 +370,7 @@ def test_a_frontend_is_gated_wherever_it_is_declared(guard, issuer, decisions, t
     assert client.get(path).status_code == 401
     assert client.get(path, headers=issuer.bearer("me")).status_code == 403
     assert client.get(path, headers=issuer.bearer("items")).text == "<h1>page</h1>"
-    assert len(decisions) == 3
+    assert len(heard) == 3
     with pytest.raises(ConfigurationError) as failed:
         guard.plan(undeclared)
     assert failed.value.id == "BW120"

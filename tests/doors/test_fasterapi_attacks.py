@@ -2,49 +2,26 @@
 
 import asyncio
 import functools
-import gc
 import itertools
 import threading
 import time
-import tracemalloc
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import httpx
 import pytest
+from either_side import HOSTILE_CREDENTIALS, asgi_said, at_once, client_of, octets_left_by, over_asgi, raw
 from FasterAPI import Depends, Faster, FasterRouter, Query, Request, StreamingResponse, WebSocket
 from FasterAPI.openapi.generator import generate_openapi
 from starlette.testclient import TestClient
-from test_fastapi_attacks import over_asgi, raw_bearer
 
 from bailiwick import Principal, any_of
 from bailiwick.errors import ConfigurationError
 from bailiwick.fasterapi import Guard, Security, require_scope
 
 
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
-@pytest.fixture
-def app(guard):
-    app = Faster()
-    guard.protect(app)
-    return app
-
-
 async def said():
     return "reached"
-
-
-async def plain_asgi(conn, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"reached"})
-
-
-def client_of(app):
-    return TestClient(app, raise_server_exceptions=False)
 
 
 def started(app):
@@ -96,7 +73,7 @@ def test_require_scope_without_a_guard_settles_what_it_is_given_for(guard, issue
 def test_a_path_that_settles_nothing_is_a_typing_mistake_and_fails_the_start(guard):
     for asked in (started, guard.plan):
         app = Faster()
-        app.mount("/files", plain_asgi)
+        app.mount("/files", asgi_said)
         guard.protect(app, mounts={"/fiels": guard.requires("items")}, default=guard.public("test"))
 
         with pytest.raises(ConfigurationError, match="/fiels"):
@@ -105,7 +82,7 @@ def test_a_path_that_settles_nothing_is_a_typing_mistake_and_fails_the_start(gua
 
 def test_a_path_that_settles_nothing_serves_nothing_without_a_lifespan(guard):
     app = Faster()
-    app.mount("/files", plain_asgi)
+    app.mount("/files", asgi_said)
     guard.protect(app, mounts={"/fiels": guard.requires("items")}, default=guard.public("test"))
 
     for _ in range(2):
@@ -130,7 +107,7 @@ def test_a_path_inside_a_mounted_application_that_settles_nothing_is_a_typing_mi
 @pytest.mark.parametrize("served", ["/files", "/files/"])
 def test_the_path_of_a_mount_may_be_written_with_slashes_or_without(guard, issuer, written, served):
     app = Faster()
-    app.mount(served, plain_asgi)
+    app.mount(served, asgi_said)
     guard.protect(app, mounts={written: guard.requires("items")}, default=guard.public("test"))
     client = client_of(app)
 
@@ -436,7 +413,7 @@ def test_the_failure_of_a_late_check_is_told_to_the_server_in_the_protocols_word
 def test_a_mount_that_the_lifespan_makes_may_be_settled_beforehand(guard, issuer):
     @asynccontextmanager
     async def lifespan(app):
-        app.mount("/late", plain_asgi)
+        app.mount("/late", asgi_said)
         yield
 
     app = Faster(lifespan=lifespan)
@@ -490,20 +467,8 @@ def test_many_threads_at_the_first_request_find_no_open_moment(guard):
     guard.protect(app, default=guard.requires("items"))
     for number in range(200):
         app.get(f"/r{number}")(said)
-    wait = threading.Barrier(8)
-    answers = []
 
-    def ask(number):
-        wait.wait()
-        answers.append(over_asgi(app, f"/r{number * 20}")[0])
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-
-    assert answers == [401] * 8
+    assert at_once(app, [f"/r{number * 20}" for number in range(8)]) == [401] * 8
 
 
 @pytest.mark.parametrize("kind", ["route", "mount", "include"])
@@ -530,7 +495,7 @@ def test_what_is_added_while_another_thread_compiles_is_closed(guard, issuer, ki
         if kind == "route":
             app.get("/late/x")(said)
         elif kind == "mount":
-            app.mount("/late", plain_asgi)
+            app.mount("/late", asgi_said)
         else:
             router = FasterRouter(prefix="/late")
             router.get("/x")(said)
@@ -542,7 +507,7 @@ def test_what_is_added_while_another_thread_compiles_is_closed(guard, issuer, ki
     adding[0].join()
 
     assert over_asgi(app, "/late/x")[0] == 403
-    assert over_asgi(app, "/late/x", [raw_bearer(issuer, "admin:*")])[0] == 403
+    assert over_asgi(app, "/late/x", issuer.bearer("admin:*"))[0] == 403
 
 
 # -- what several applications share ----------------------------------------------------------------------
@@ -645,7 +610,7 @@ def test_a_request_made_from_a_copied_connection_is_decided_by_its_own_token(cat
         async def receive():
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        parts = ([], [raw_bearer(issuer, "me", sub="bob")], [raw_bearer(issuer, "items", sub="carol")])
+        parts = ([], raw(issuer.bearer("me", sub="bob")), raw(issuer.bearer("items", sub="carol")))
         for path in ("/one", "/maybe", "/open"):
             for headers in parts:
                 part = dict(request._scope) | {"path": path, "method": "GET", "headers": headers}
@@ -790,28 +755,7 @@ def test_a_response_that_begins_only_after_the_token_expired_is_401(catalog, iss
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "status"),
-    [
-        ([b"Bearer a", b"Bearer b"], 400),
-        ([b"Basic YTpi", b"Bearer a"], 400),
-        ([b"Bearer " + b"a" * 1_000_000], 401),
-        ([b"Bearer " + b"." * 1_000_000], 401),
-        ([b"Bearer \xc3\xa9"], 401),
-        ([b"Bearer \xff\xfe"], 401),
-        ([b"Bearer a\x00b"], 401),
-        ([b'Bearer a"b'], 401),
-        ([b"Bearer a\r\nX-Evil: 1"], 401),
-        ([b"Bearer"], 401),
-        ([b"Bearer "], 401),
-        ([b"Bearer\ta"], 401),
-        ([b""], 401),
-        ([b"\xff"], 401),
-        ([b"bearer x"], 401),
-        ([b"Bearer a, Bearer b"], 401),
-        ([b"Bearer eyJhbGciOiJub25lIn0.e30."], 401),
-    ],
-)
+@pytest.mark.parametrize(("sent", "status"), HOSTILE_CREDENTIALS)
 @pytest.mark.parametrize("kind", ["cached", "not cached", "unprotected"])
 def test_hostile_headers_are_answered_as_the_contract_says(catalog, issuer, sent, status, kind):
     guard = Guard(catalog, issuer.cached() if kind == "cached" else issuer)
@@ -837,7 +781,7 @@ def test_hostile_query_strings_change_nothing(app, guard, issuer, query):
     app.get("/x", dependencies=[guard.requires("items")])(said)
 
     assert over_asgi(app, "/x", query_string=query)[0] == 401
-    status = over_asgi(app, "/x", [raw_bearer(issuer, "items")], query_string=query)[0]
+    status = over_asgi(app, "/x", issuer.bearer("items"), query_string=query)[0]
     assert status == (400 if query.startswith(b"access_token=") else 200)
 
 
@@ -883,7 +827,7 @@ def test_openapi_of_a_mounted_application_is_true(app, guard):
 
 def test_scopes_that_are_made_up_for_each_request_are_not_kept(catalog, issuer):
     guard = Guard(catalog, issuer)
-    conn = {"type": "http", "headers": [raw_bearer(issuer, "admin:*")]}
+    conn = {"type": "http", "headers": raw(issuer.bearer("admin:*"))}
 
     async def ask():
         for scopes in itertools.islice(itertools.product(catalog.scopes, repeat=4), 5_000):
@@ -906,24 +850,10 @@ def test_a_conversation_of_many_requests_leaves_nothing_behind(catalog, issuer):
 
     def ask(number):
         for path in ("/x", "/maybe", "/nowhere"):
-            over_asgi(app, path, [raw_bearer(issuer, "items", sub=f"u{number}")])
+            over_asgi(app, path, issuer.bearer("items", sub=f"u{number}"))
             over_asgi(app, path, [(b"authorization", b"Bearer a.b.%d" % number)])
 
-    def ours():
-        gc.collect()
-        only = [tracemalloc.Filter(inclusive=True, filename_pattern="*/bailiwick/*", all_frames=True)]
-        return sum(one.size for one in tracemalloc.take_snapshot().filter_traces(only).traces)
-
-    tracemalloc.start(4)
-    try:
-        for number in range(70):  # fills every bounded memory
-            ask(number)
-        before = ours()
-        for number in range(70, 170):
-            ask(number)
-        grown = ours() - before
-    finally:
-        tracemalloc.stop()
+    grown = octets_left_by(ask)
 
     assert grown < 100_000, f"{grown} octets for 600 requests"
 

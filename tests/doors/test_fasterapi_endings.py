@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from either_side import client_of, connection, listened_to
 from FasterAPI import (
     BackgroundTasks,
     Depends,
@@ -60,26 +61,6 @@ def block():
     time.sleep(2 * LEFT)
 
 
-def client_of(app):
-    return TestClient(app, raise_server_exceptions=False)
-
-
-def messages(app, path, headers):
-    """What the application sends."""
-    sent = []
-
-    async def receive():
-        await asyncio.sleep(30)
-
-    async def send(message):
-        sent.append(message)
-
-    named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    conn = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": named}
-    asyncio.run(asyncio.wait_for(app(conn, receive, send), timeout=20))
-    return sent
-
-
 def is_the_refusal(answer):
     return (answer.status_code, answer.json()["id"]) == (401, "BW208") and "error" in answer.headers["www-authenticate"]
 
@@ -101,7 +82,7 @@ def test_a_stream_that_never_waits_for_anything_ends_with_its_token(app, closing
 
         return kind(lines())
 
-    sent = messages(app, "/x", headers)
+    sent = [message for _, message in listened_to(app, "/x", headers)]
 
     assert sent[0]["status"] == 200
     assert 1 <= len(made) < 15
@@ -121,7 +102,7 @@ def test_a_response_that_shields_itself_ends_as_well(app, closing, headers):
 
     app.get("/x", dependencies=closing)(Shielded)
 
-    sent = messages(app, "/x", headers)
+    sent = [message for _, message in listened_to(app, "/x", headers)]
 
     assert sent[0]["status"] == 200
     assert len(sent) < 15
@@ -349,10 +330,8 @@ def test_dependencies_are_left_whatever_goes_wrong_while_the_answer_is_sent(app,
         if fails == "the client":
             raise OSError("gone")
 
-    named = [(name.lower().encode(), value.encode()) for name, value in issuer.bearer("items").items()]
-    conn = {"type": "http", "method": "GET", "path": "/x", "query_string": b"", "headers": named}
     with pytest.raises(Exception):  # noqa: B017, PT011 - FasterAPI's own, or the server's
-        asyncio.run(app(conn, receive, send))
+        asyncio.run(app(connection("/x", issuer.bearer("items")), receive, send))
 
     assert (opened[0].is_open, opened[0].used) == (False, [])
     assert opened[0].told is not None

@@ -5,6 +5,7 @@ import functools
 from typing import Annotated
 
 import pytest
+from either_side import client_of
 from FasterAPI import (
     BackgroundTasks,
     Depends,
@@ -16,16 +17,10 @@ from FasterAPI import (
     StreamingResponse,
 )
 from FasterAPI.security import SecurityScopes as PlainSecurityScopes
-from starlette.testclient import TestClient
 
 from bailiwick import Principal
 from bailiwick.errors import ConfigurationError
-from bailiwick.fasterapi import Guard, Security, SecurityScopes
-
-
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
+from bailiwick.fasterapi import Security, SecurityScopes
 
 
 @pytest.fixture
@@ -33,10 +28,6 @@ def app(guard):
     app = Faster()
     guard.protect(app, default=guard.public("the guard under test is the application's own"))
     return app
-
-
-def client_of(app):
-    return TestClient(app, raise_server_exceptions=False)
 
 
 class Refusing:
@@ -250,67 +241,6 @@ def test_a_generator_that_a_plain_function_hands_back_is_no_guard_that_silently_
 
     assert response.status_code >= 400
     assert "open" not in response.text
-
-
-@pytest.mark.parametrize("form", ["def", "async", "gen", "agen", "class", "instance", "async_instance", "method"])
-def test_whatever_form_a_dependency_has_it_is_given_the_caller(app, guard, issuer, form):
-    Caller = Annotated[Principal, guard.requires("items")]
-    closed = []
-
-    def plain(caller: Caller):
-        return caller.subject
-
-    async def coroutine(caller: Caller):
-        return caller.subject
-
-    def generator(caller: Caller):
-        yield caller.subject
-        closed.append("gen")
-
-    async def async_generator(caller: Caller):
-        try:
-            yield caller.subject
-        finally:
-            closed.append("agen")
-
-    class Thing(str):
-        def __new__(cls, caller: Caller):
-            return str.__new__(cls, caller.subject)
-
-        def __init__(self, caller: Caller):
-            pass
-
-    class Instance:
-        def __call__(self, caller: Caller):
-            return caller.subject
-
-        async def later(self, caller: Caller):
-            return caller.subject
-
-    class AsyncInstance:
-        async def __call__(self, caller: Caller):
-            return caller.subject
-
-    call = {
-        "def": plain,
-        "async": coroutine,
-        "gen": generator,
-        "agen": async_generator,
-        "class": Thing,
-        "instance": Instance(),
-        "async_instance": AsyncInstance(),
-        "method": Instance().later,
-    }[form]
-
-    @app.get("/x")
-    async def x(who: Annotated[str, Depends(call)]):
-        return who
-
-    client = client_of(app)
-
-    assert client.get("/x", headers=issuer.bearer("items")).text == "alice"
-    assert client.get("/x", headers=issuer.bearer("me")).status_code == 403
-    assert closed == ([form] if "gen" in form else [])
 
 
 @pytest.mark.parametrize("form", ["partial", "method", "instance", "sync"])

@@ -14,18 +14,6 @@ from bailiwick.errors import ConfigurationError
 from bailiwick.fasterapi import Guard, Security, SecurityScopes
 
 
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
-@pytest.fixture
-def app(guard):
-    app = Faster()
-    guard.protect(app)
-    return app
-
-
 async def say(websocket, text):
     await websocket.accept()
     await websocket.send_text(text)

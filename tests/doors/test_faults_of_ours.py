@@ -3,13 +3,13 @@
 from typing import Annotated
 
 import pytest
+from either_side import over_asgi
 from fastapi import FastAPI
 from FasterAPI import Faster
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from test_fastapi_attacks import over_asgi
 
 from bailiwick import Principal
 from bailiwick.asgi import Guard as PlainGuard

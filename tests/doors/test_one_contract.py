@@ -6,13 +6,13 @@ import json
 from typing import Annotated
 
 import pytest
+from either_side import asgi_said, connection, over_asgi, said
 from fastapi import FastAPI
 from FasterAPI import Faster
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
-from test_fastapi_attacks import over_asgi
 
 from bailiwick import Principal, all_of, any_of
 from bailiwick.asgi import Guard as PlainGuard
@@ -24,10 +24,6 @@ from bailiwick.starlette import Guard as StarletteGuard
 from bailiwick.tokens import JWTVerifier, Keyring, Signer, SigningKey
 
 NEEDS = any_of("users:delete", all_of("users:read", "posts:read"))
-
-
-async def said(request):
-    return PlainTextResponse("reached")
 
 
 async def handler():
@@ -202,11 +198,8 @@ def test_a_refusal_is_decided_before_the_body_is_read(catalog, issuer, door):
     async def send(message):
         sent.append(message)
 
-    over = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "path": "/x"}
-    over |= {"raw_path": b"/x", "root_path": "", "scheme": "http", "query_string": b"", "headers": []}
-    over |= {"server": ("test", 80), "client": ("test", 1)}
     for _ in range(2):
-        asyncio.run(app(dict(over), receive, send))
+        asyncio.run(app(connection("/x"), receive, send))
     assert [one["status"] for one in sent if one["type"] == "http.response.start"] == [401, 401]
 
 
@@ -301,10 +294,6 @@ def test_a_guard_that_refuses_more_is_asked_about_each_request(catalog, issuer, 
     for _ in range(3):
         assert answers(app, bearer(issuer.token("users:delete")), b"")[0] == 200
         assert answers(app, bearer(issuer.token("users:delete", sub="mallory")), b"")[0] == 401
-
-
-async def asgi_said(conn, receive, send):
-    await PlainTextResponse("reached")(conn, receive, send)
 
 
 @pytest.mark.parametrize(("kind", "app"), [(StarletteGuard, Starlette), (FastAPIGuard, FastAPI)])

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from either_side import connection
 from fastapi import FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -38,12 +39,7 @@ def unread(app, headers, method="POST", path="/items"):
     async def send(message):
         sent.append(message)
 
-    conn = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "https",
-        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": headers,
-        "server": ("api.example", 443), "client": ("192.0.2.1", 5),
-    }  # fmt: skip
-    asyncio.run(app(conn, receive, send))
+    asyncio.run(app(connection(path, headers, method), receive, send))
     return sent[0]["status"]
 
 

@@ -8,7 +8,7 @@ import asyncio
 import gc
 
 import pytest
-from test_fastapi_attacks import over_asgi
+from either_side import over_asgi
 from test_one_contract import DOORS, bearer, requests_of
 
 from bailiwick.tokens import JWTVerifier, Keyring

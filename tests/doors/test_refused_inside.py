@@ -1,19 +1,18 @@
 """What is refused inside of a handler is answered as what a gate refuses, also over a WebSocket, and by the guard's own `refuse`."""
 
-import asyncio
 import contextlib
+import functools
 import json
 from typing import Annotated
 
 import pytest
+from either_side import over_asgi, over_socket, served, socket_by_default, socket_declared, socket_of_fastapi
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from test_fastapi_attacks import over_asgi
-from test_fastapi_over_sockets import served
 
 from bailiwick import Principal
 from bailiwick.asgi import Guard as PlainGuard
@@ -21,20 +20,8 @@ from bailiwick.fastapi import Guard as FastAPIGuard
 from bailiwick.starlette import Guard as StarletteGuard
 
 
-def starlette(guard, handler):
-    app = Starlette(routes=[WebSocketRoute("/x", guard.requires("items")(handler))])
-    guard.protect(app)
-    return app
-
-
 def starlette_alone(guard, handler):
     return Starlette(routes=[WebSocketRoute("/x", guard.requires("items")(handler))])
-
-
-def starlette_default(guard, handler):
-    app = Starlette(routes=[WebSocketRoute("/x", handler)])
-    guard.protect(app, default=guard.requires("items"))
-    return app
 
 
 def starlette_mounted(guard, handler):
@@ -54,60 +41,15 @@ def starlette_class(guard, handler):
     return app
 
 
-def fastapi(guard, handler):
-    app = FastAPI(openapi_url=None)
-    guard.protect(app)
-    return with_route(app, guard, handler)
-
-
-def fastapi_alone(guard, handler):
-    return with_route(FastAPI(openapi_url=None), guard, handler)
-
-
-def with_route(app, guard, handler):
-    @app.websocket("/x")
-    async def handle(ws: WebSocket, caller: Annotated[Principal, guard.requires("items")]):
-        await handler(ws)
-
-    return app
-
-
 SOCKETS = {
-    "starlette": (StarletteGuard, starlette),
+    "starlette": (StarletteGuard, socket_declared),
     "starlette, not protected": (StarletteGuard, starlette_alone),
-    "starlette by default": (StarletteGuard, starlette_default),
+    "starlette by default": (StarletteGuard, socket_by_default),
     "starlette mount": (StarletteGuard, starlette_mounted),
     "starlette class": (StarletteGuard, starlette_class),
-    "fastapi": (FastAPIGuard, fastapi),
-    "fastapi, not protected": (FastAPIGuard, fastapi_alone),
+    "fastapi": (FastAPIGuard, socket_of_fastapi),
+    "fastapi, not protected": (FastAPIGuard, functools.partial(socket_of_fastapi, protected=False)),
 }
-
-
-def said_to(app, headers, received=(), *, denies=True):
-    """What an application says on a WebSocket; what no server would take is an error."""
-    inbox = [{"type": "websocket.connect"}, *received]
-    sent = []
-
-    async def receive():
-        assert inbox, "the application waits for what nobody sends"
-        return inbox.pop(0)
-
-    async def send(message):
-        kinds = [one["type"] for one in sent]
-        assert "websocket.close" not in kinds
-        if "websocket.accept" in kinds:
-            assert message["type"] in {"websocket.send", "websocket.close"}
-        sent.append(message)
-
-    conn = {"type": "websocket", "asgi": {"version": "3.0", "spec_version": "2.4"}, "scheme": "ws", "subprotocols": []}
-    conn |= {"path": "/x", "raw_path": b"/x", "query_string": b"", "root_path": "", "client": ("c", 1)}
-    conn |= {"headers": headers, "server": ("t", 80), "extensions": {"websocket.http.response": {}} if denies else {}}
-    asyncio.run(asyncio.wait_for(app(conn, receive, send), 5))
-    return sent
-
-
-def bearer(issuer, scope="items"):
-    return [(b"authorization", b"Bearer " + issuer.token(scope).encode())]
 
 
 @pytest.mark.parametrize("door", SOCKETS)
@@ -120,7 +62,7 @@ def test_a_websocket_that_was_accepted_is_closed_with_1008(catalog, issuer, door
         await ws.receive_text()
         guard.caller(ws.scope).require("me")
 
-    sent = said_to(build(guard, handler), bearer(issuer), [{"type": "websocket.receive", "text": "hello"}])
+    sent = over_socket(build(guard, handler), issuer.bearer("items"), [{"type": "websocket.receive", "text": "hello"}])
 
     assert [one["type"] for one in sent] == ["websocket.accept", "websocket.close"]
     assert (sent[1]["code"], sent[1]["reason"]) == (1008, "insufficient_scope")
@@ -137,7 +79,7 @@ def test_a_websocket_that_was_not_accepted_is_denied_exactly(catalog, issuer, do
             await ws.receive()
         guard.caller(ws.scope).require("me")
 
-    start, body = said_to(build(guard, handler), bearer(issuer))
+    start, body = over_socket(build(guard, handler), issuer.bearer("items"))
 
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 403)
     assert b'scope="me"' in dict(start["headers"])[b"www-authenticate"]
@@ -152,8 +94,8 @@ def test_a_server_that_cannot_deny_is_told_to_close(catalog, issuer, door):
     async def handler(ws):
         guard.caller(ws.scope).require("me")
 
-    for headers, reason in ((bearer(issuer), "insufficient_scope"), ([], "unauthorized")):
-        assert said_to(build(guard, handler), headers, denies=False) == [
+    for headers, reason in ((issuer.bearer("items"), "insufficient_scope"), ([], "unauthorized")):
+        assert over_socket(build(guard, handler), headers, denies=False) == [
             {"type": "websocket.close", "code": 1008, "reason": reason}
         ]
 
@@ -173,7 +115,7 @@ def test_nothing_is_said_on_a_websocket_that_was_closed_before(catalog, issuer, 
             await ws.close(4000)
         guard.caller(ws.scope).require("me")
 
-    sent = said_to(build(guard, handler), bearer(issuer), [{"type": "websocket.disconnect", "code": 1001}])
+    sent = over_socket(build(guard, handler), issuer.bearer("items"), [{"type": "websocket.disconnect", "code": 1001}])
 
     assert [one.get("code") for one in sent] == ([None] if gone else [None, 4000])
 
@@ -289,8 +231,8 @@ def test_a_guard_that_refuses_in_its_own_words_is_asked_for_each_refusal(catalog
     for headers, why in (
         ([], b"BW200"),
         ([(b"authorization", b"Bearer forged")], b"BW202"),
-        (bearer(issuer, "posts:read"), b"BW300"),
-        (bearer(issuer, "items"), b"BW300"),  # in the handler
+        (issuer.bearer("posts:read"), b"BW300"),
+        (issuer.bearer("items"), b"BW300"),  # in the handler
     ):
         for _ in range(2):
             status, given, body = over_asgi(app, "/x", headers)
@@ -305,13 +247,13 @@ def test_a_guard_that_refuses_websockets_in_its_own_words_is_asked_too(catalog, 
     async def handler(ws):
         guard.caller(ws.scope).require("me")
 
-    for headers in ([], bearer(issuer, "posts:read"), bearer(issuer, "items")):
-        assert [one.get("status") for one in said_to(build(guard, handler), headers)] == [418, None]
+    for headers in ([], issuer.bearer("posts:read"), issuer.bearer("items")):
+        assert [one.get("status") for one in over_socket(build(guard, handler), headers)] == [418, None]
 
 
 def test_a_wrapped_application_is_refused_in_its_guards_own_words(catalog, issuer):
     guard = own_words(PlainGuard)(catalog, issuer.cached())
     app = guard.wrap(PlainTextResponse("reached"), "items")
 
-    for headers in ([], bearer(issuer, "posts:read")):
+    for headers in ([], issuer.bearer("posts:read")):
         assert over_asgi(app, "/x", headers)[2] == b"in our own words"

@@ -1,9 +1,9 @@
 """The Starlette door under a careless developer."""
 
 import functools
-import threading
 
 import pytest
+from either_side import Passing, asgi_said, at_once, said
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
@@ -14,15 +14,6 @@ from starlette.testclient import TestClient
 from bailiwick import Catalog
 from bailiwick.errors import ConfigurationError
 from bailiwick.starlette import Guard
-
-
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
-async def said(request):
-    return PlainTextResponse("reached")
 
 
 def test_what_opens_a_base_class_opens_none_that_is_derived_from_it(guard):
@@ -161,15 +152,12 @@ def test_routes_that_the_lifespan_adds_are_part_of_the_start(guard):
 
 
 def test_the_fallback_of_a_router_is_a_reachable_route(guard, issuer):
-    async def fallback(conn, receive, send):
-        await PlainTextResponse("reached")(conn, receive, send)
-
-    app = Starlette(routes=[Mount("/in", Router(default=fallback))])
+    app = Starlette(routes=[Mount("/in", Router(default=asgi_said))])
     guard.protect(app)
     with pytest.raises(ConfigurationError, match="fallback"), TestClient(app):
         pass
 
-    settled = Starlette(routes=[Mount("/in", Router(default=fallback))])
+    settled = Starlette(routes=[Mount("/in", Router(default=asgi_said))])
     guard.protect(settled, default=guard.requires("items"))
     client = TestClient(settled)
     assert client.get("/in/x").status_code == 401
@@ -263,24 +251,10 @@ def test_a_check_in_a_handler_of_a_mounted_application_is_answered_exactly(guard
 
 
 def test_many_threads_at_the_first_request_find_no_open_moment(guard):
-    from test_fastapi_attacks import over_asgi
-
     app = Starlette(routes=[Route(f"/r{number}", said) for number in range(200)])
     guard.protect(app, default=guard.requires("items"))
-    wait = threading.Barrier(8)
-    answers = []
 
-    def ask(number):
-        wait.wait()
-        answers.append(over_asgi(app, f"/r{number * 20}")[0])
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-
-    assert answers == [401] * 8
+    assert at_once(app, [f"/r{number * 20}" for number in range(8)]) == [401] * 8
 
 
 def test_a_websocket_that_nobody_settled_fails_the_start(guard):
@@ -292,20 +266,6 @@ def test_a_websocket_that_nobody_settled_fails_the_start(guard):
 
     with pytest.raises(ConfigurationError, match="WS /ws"), TestClient(app):
         pass
-
-
-async def asgi_said(conn, receive, send):
-    await PlainTextResponse("reached")(conn, receive, send)
-
-
-class Passing:
-    """Middleware that hides what it wraps."""
-
-    def __init__(self, app):
-        self._app = app
-
-    async def __call__(self, conn, receive, send):
-        await self._app(conn, receive, send)
 
 
 def wrapped_twice(guard):

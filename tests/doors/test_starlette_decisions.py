@@ -5,6 +5,7 @@ import gc
 import logging
 
 import pytest
+from either_side import Passing, asgi_said, said
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
@@ -19,17 +20,8 @@ from bailiwick.starlette import Guard
 
 
 @pytest.fixture
-def heard():
-    return []
-
-
-@pytest.fixture
 def guard(catalog, issuer, heard):
     return Guard(catalog, issuer, on_decision=heard.append)
-
-
-async def said(request):
-    return PlainTextResponse("reached")
 
 
 class Said(HTTPEndpoint):
@@ -37,18 +29,6 @@ class Said(HTTPEndpoint):
         return PlainTextResponse("reached")
 
     post = get
-
-
-async def asgi_said(conn, receive, send):
-    await PlainTextResponse("reached")(conn, receive, send)
-
-
-class Passing:
-    def __init__(self, app):
-        self._app = app
-
-    async def __call__(self, conn, receive, send):
-        await self._app(conn, receive, send)
 
 
 def entries(guard, app):

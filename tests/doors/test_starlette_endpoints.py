@@ -3,6 +3,7 @@
 import functools
 
 import pytest
+from either_side import asgi_said, said
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.endpoints import HTTPEndpoint
@@ -21,17 +22,8 @@ from bailiwick.starlette import Guard
 
 
 @pytest.fixture
-def heard():
-    return []
-
-
-@pytest.fixture
 def guard(catalog, issuer, heard):
     return Guard(catalog, issuer, on_decision=heard.append)
-
-
-async def said(request):
-    return PlainTextResponse("reached")
 
 
 def said_in_a_thread(request):
@@ -44,10 +36,6 @@ class Said(HTTPEndpoint):
     async def get(self, request):
         """Say it."""
         return PlainTextResponse("reached")
-
-
-async def asgi_said(conn, receive, send):
-    await PlainTextResponse("reached")(conn, receive, send)
 
 
 ENDPOINTS = [said, said_in_a_thread, Said, functools.partial(said)]

@@ -15,11 +15,6 @@ from bailiwick.errors import ConfigurationError
 from bailiwick.starlette import Guard
 
 
-@pytest.fixture
-def guard(catalog, issuer):
-    return Guard(catalog, issuer)
-
-
 def serve(guard, *routes, **protect):
     app = Starlette(routes=list(routes))
     guard.protect(app, **protect)

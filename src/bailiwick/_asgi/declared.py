@@ -1,6 +1,6 @@
 """What can be declared in front of any application: scopes, openness, how strong an authentication, how long."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,6 +11,7 @@ from bailiwick.tokens.bearer import StepUpNeeded
 
 __all__ = [
     "Public",
+    "access_of",
     "as_requirement",
     "both_of",
     "check_step_up",
@@ -76,6 +77,28 @@ def step_up_of(acr: str | tuple[str, ...], max_age: int | None) -> StepUp | None
     if max_age is not None and (not isinstance(max_age, int) or isinstance(max_age, bool) or max_age < 0):
         raise ConfigurationError(f"max_age is a whole number of seconds, 0 or more, not {max_age!r}.")
     return StepUp(tuple(acr), max_age) if acr or max_age is not None else None
+
+
+def access_of(where: str, *, required: bool, optional: bool, public: Sequence[Public]) -> tuple[Access, str]:
+    """How a route is reached by all that is declared at it, and why it is open if it is.
+
+    Args:
+        where: the route's name for messages.
+        required: whether something needs a caller.
+        optional: whether something takes one who has a token.
+        public: what says that it is open.
+
+    Raises:
+        ConfigurationError: it is public and needs a caller as well.
+    """
+    if required and public:
+        raise ConfigurationError(
+            f"{where} is declared public ({public[0].reason}) and inherits a requirement as well; "
+            "one of the two is wrong."
+        )
+    if required or optional:
+        return (Access.GUARDED if required else Access.OPTIONAL), ""
+    return (Access.PUBLIC, public[0].reason) if public else (Access.UNDECLARED, "")
 
 
 def both_of(inner: RoutePlan, outer: RoutePlan, catalog: Catalog) -> RoutePlan:

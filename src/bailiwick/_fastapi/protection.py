@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
 
-from bailiwick._asgi.declared import Public, idle_mounts, settled_twice
+from bailiwick._asgi.declared import Public, access_of, idle_mounts, settled_twice
 from bailiwick._asgi.gate import Gate
 from bailiwick._starlette.answers import answer_errors
 from bailiwick._starlette.changes import Changes, Reading
@@ -334,22 +334,11 @@ class Protection:
 
     def _entry(self, place: internals.Place, path: str, kind: Kind, declared: Declared) -> RoutePlan:
         where = self._where(place, path)
-        required = [requirement for _, requirement in declared.parts if requirement is not None]
-        access, reason = Access.UNDECLARED, ""
-        if declared.parts:
-            if declared.public:
-                raise ConfigurationError(
-                    f"{where} is declared public ({declared.public[0].reason}) and inherits a requirement as well; "
-                    "one of the two is wrong."
-                )
-            access = Access.GUARDED
-        elif declared.optional:
-            access = Access.OPTIONAL
-        elif declared.public:
-            access, reason = Access.PUBLIC, declared.public[0].reason
-        if declared.optional:
-            required += [requirement for _, requirement in declared.optional if requirement is not None]
-        requirement, rule = combine(required, self.guard.catalog, where=where)
+        access, reason = access_of(
+            where, required=bool(declared.parts), optional=bool(declared.optional), public=declared.public
+        )
+        needed = [one for _, one in (*declared.parts, *declared.optional) if one is not None]
+        requirement, rule = combine(needed, self.guard.catalog, where=where)
         return RoutePlan(
             path or "/",
             place.methods if kind is Kind.HTTP else (),

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from bailiwick import asgi
-from bailiwick._asgi.declared import Public
+from bailiwick._asgi.declared import Public, access_of
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import Access, Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
+from bailiwick.graph import Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
 from bailiwick.graph.dependant import describe
 from bailiwick.graph.signature import metadata_in, plain_type, read_signature, source_of
 from bailiwick.scopes import Catalog, Requirement, all_of
@@ -246,20 +246,11 @@ def entry_of(
             declares scopes beside its requirement that nothing looks at.
     """
     where = f"{'|'.join(methods) or kind.value} {path}"
-    access, reason = Access.UNDECLARED, ""
-    if declared.required:
-        if declared.unread:
-            raise _inert(declared.unread[0], where)
-        if declared.public:
-            raise ConfigurationError(
-                f"{where} is declared public ({declared.public[0].reason}) and inherits a requirement as well; "
-                "one of the two is wrong."
-            )
-        access = Access.GUARDED
-    elif declared.optional:
-        access = Access.OPTIONAL
-    elif declared.public:
-        access, reason = Access.PUBLIC, declared.public[0].reason
+    if declared.required and declared.unread:
+        raise _inert(declared.unread[0], where)
+    access, reason = access_of(
+        where, required=bool(declared.required), optional=bool(declared.optional), public=declared.public
+    )
     needed = [one for one in (*declared.required, *declared.optional) if one is not None]
     requirement, rule = combine(needed, catalog, where=where)
     return RoutePlan(

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from bailiwick.errors import Refused
 
-__all__ = ["Attempts", "CountedAttempts", "guessing", "network_of"]
+__all__ = ["Attempts", "CountedAttempts", "check_wait", "guessing", "network_of"]
 
 # After this many wrong guesses each further one doubles the wait, from FIRST_WAIT seconds to LONGEST_WAIT.
 # RFC 8628 section 5.1 reckons with five guesses at a code of eight letters; ten forgive a clumsy thumb.
@@ -53,6 +53,22 @@ class Attempts(Protocol):
 
     async def succeeded(self, names: Sequence[str]) -> None:
         """Take back what was counted too early under these names: the guess was right."""
+
+
+def check_wait(seconds: float) -> None:
+    """Let another guess pass where nobody has to wait.
+
+    Raises:
+        Refused: slow_down (BW416, status 429) with the seconds to wait.
+    """
+    if seconds > 0:
+        raise Refused(
+            "slow_down",
+            "Too many wrong attempts; wait before trying again.",
+            status=429,
+            id="BW416",
+            retry_after=int(seconds) + 1,
+        )
 
 
 def network_of(address: str) -> str:
@@ -122,14 +138,7 @@ class CountedAttempts:
         allowed = self._free if free is None else free
         with self._lock:
             wait = max((self._wait(name, now, allowed) for name in names), default=0.0)
-        if wait > 0:
-            raise Refused(
-                "slow_down",
-                "Too many wrong attempts; wait before trying again.",
-                status=429,
-                id="BW416",
-                retry_after=int(wait) + 1,
-            )
+        check_wait(wait)
 
     def _wait(self, name: str, now: float, free: int) -> float:
         count, last = self._wrong.get(name, (0, now))

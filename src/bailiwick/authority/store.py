@@ -13,7 +13,7 @@ implementation is `bailiwick.storage.memory`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, Protocol
 
@@ -23,6 +23,7 @@ from .records import (
     Client,
     Code,
     DeviceCode,
+    DeviceState,
     Event,
     Family,
     PushedRequest,
@@ -47,6 +48,7 @@ __all__ = [
     "Rotated",
     "Rotation",
     "Store",
+    "polled",
 ]
 
 # Seconds that a code is kept beyond its end, so that a replay is known for one while what came of it may live.
@@ -112,6 +114,26 @@ class Rotation:
     expires_at: float
     feed_until: float
 
+    def judge(self, token: RefreshToken, family: Family, successor: RefreshToken | None) -> Rotated:
+        """How the attempt goes, by what is kept; pure, so that every store judges alike.
+
+        Args:
+            token: that is presented.
+            family: its family.
+            successor: the token that follows it, if there is one.
+        """
+        if family.client != self.client:
+            return Rotated.FOREIGN
+        if family.revoked_at is not None:
+            return Rotated.REVOKED
+        if family.expires_at <= self.now:
+            return Rotated.EXPIRED
+        if token.spent_at is not None:
+            within = self.now - token.spent_at <= self.grace
+            unused = successor is not None and successor.family == family.id and successor.spent_at is None
+            return Rotated.RETRIED if within and unused else Rotated.REPLAYED
+        return Rotated.EXPIRED if token.expires_at <= self.now else Rotated.FIRST_TIME
+
 
 class Redeemed(Enum):
     """How an attempt to redeem an authorization code went."""
@@ -130,6 +152,28 @@ class Polled(Enum):
     DENIED = "denied"
     EXPIRED = "expired"
     UNKNOWN = "unknown"
+
+
+def polled(code: DeviceCode | None, client: str, now: float) -> tuple[Polled, DeviceCode | None]:
+    """How a poll goes, and the code as it then is: kept so, but spent where it is approved. Pure, as `Rotation.judge`.
+
+    Args:
+        code: what is kept; None if nothing is.
+        client: who polls.
+        now: seconds since the epoch.
+    """
+    if code is None or code.client != client or code.state is DeviceState.SPENT:
+        return Polled.UNKNOWN, None
+    if code.expires_at <= now:
+        return Polled.EXPIRED, None
+    if code.state is DeviceState.DENIED:
+        return Polled.DENIED, None
+    too_fast = code.polled_at is not None and now - code.polled_at < code.interval
+    # RFC 8628 section 3.5: "the interval MUST be increased by 5 seconds for this and all subsequent requests".
+    code = replace(code, polled_at=now, interval=code.interval + 5 if too_fast else code.interval)
+    if too_fast:
+        return Polled.TOO_FAST, code
+    return (Polled.PENDING if code.state is DeviceState.PENDING else Polled.APPROVED), code
 
 
 @dataclass(frozen=True, slots=True)

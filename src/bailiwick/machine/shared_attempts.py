@@ -20,8 +20,9 @@ from bailiwick.authority.attempts import (
     FREE,
     LONGEST_WAIT,
     CountedAttempts,
+    check_wait,
 )
-from bailiwick.errors import ConfigurationError, Refused
+from bailiwick.errors import ConfigurationError
 
 try:
     from limits.aio.storage import Storage
@@ -86,15 +87,7 @@ class SharedAttempts:
         """See `bailiwick.authority.attempts.Attempts.check`."""
         await self._alone.check(names, now, free=free)
         allowed = self._free if free is None else free
-        wait = await self._tried(lambda: self._longest(names, allowed), 0.0)
-        if wait > 0:
-            raise Refused(
-                "slow_down",
-                "Too many wrong attempts; wait before trying again.",
-                status=429,
-                id="BW416",
-                retry_after=int(wait) + 1,
-            )
+        check_wait(await self._tried(lambda: self._longest(names, allowed), 0.0))
 
     async def failed(self, names: Sequence[str], now: float) -> None:
         """See `bailiwick.authority.attempts.Attempts.failed`."""

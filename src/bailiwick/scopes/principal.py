@@ -14,7 +14,7 @@ from .requirement import Allowed, Denied, Requirement, all_of, decide
 if TYPE_CHECKING:
     from .catalog import Catalog, Held
 
-__all__ = ["Principal"]
+__all__ = ["Principal", "with_scopes"]
 
 NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -102,17 +102,7 @@ class Principal:
         bound = self._bound
         if bound is not None and bound._catalog is catalog:  # noqa: SLF001 - another Principal's
             return bound
-        bound = Principal(
-            self.subject,
-            self.scopes,
-            client_id=self.client_id,
-            issuer=self.issuer,
-            audience=self.audience,
-            expires_at=self.expires_at,
-            token_id=self.token_id,
-            claims=self.claims,
-            catalog=catalog,
-        )
+        bound = with_scopes(self, self.scopes, catalog)
         object.__setattr__(self, "_bound", bound)
         return bound
 
@@ -167,3 +157,24 @@ class Principal:
                     f"The scope {name!r} is not in the catalog.{catalog.nearest(name)}", id="BW102"
                 )
         return decide(requirement, held, catalog)
+
+
+def with_scopes(caller: Principal, scopes: ScopeSet, catalog: Catalog | None = None) -> Principal:
+    """The same caller with other scopes.
+
+    Args:
+        caller: who calls.
+        scopes: what is left to him.
+        catalog: decides what they cover; None where none is known yet.
+    """
+    return Principal(
+        caller.subject,
+        scopes,
+        client_id=caller.client_id,
+        issuer=caller.issuer,
+        audience=caller.audience,
+        expires_at=caller.expires_at,
+        token_id=caller.token_id,
+        claims=caller.claims,
+        catalog=catalog,
+    )

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from bailiwick.errors import InvalidToken
 from bailiwick.scopes import Principal, ScopeSet
+from bailiwick.scopes.principal import with_scopes
 
 __all__ = ["KINDS", "RESTS_ON", "SEEN", "Issued", "Revocations", "rests_on"]
 
@@ -161,17 +162,4 @@ class Revocations:
             return principal
         issued = issued or Issued.of(principal)
         left = [name for name in principal.scopes if name not in withdrawn or not issued.before(*withdrawn[name])]
-        return principal if len(left) == len(principal.scopes) else _narrowed(principal, ScopeSet(left))
-
-
-def _narrowed(principal: Principal, scopes: ScopeSet) -> Principal:
-    return Principal(
-        principal.subject,
-        scopes,
-        client_id=principal.client_id,
-        issuer=principal.issuer,
-        audience=principal.audience,
-        expires_at=principal.expires_at,
-        token_id=principal.token_id,
-        claims=principal.claims,
-    )
+        return principal if len(left) == len(principal.scopes) else with_scopes(principal, ScopeSet(left))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bailiwick.authority.records import DeviceCode, DeviceState, Event
-from bailiwick.authority.store import Begun, Polled, Room
+from bailiwick.authority.store import Begun, Polled, Room, polled
 
 from .begun import is_room
 from .journal import Journal
@@ -62,20 +62,7 @@ class Devices(Journal):
     async def poll_device_code(self, digest: str, client: str, now: float) -> tuple[Polled, DeviceCode | None]:
         """See `Store.poll_device_code`."""
         with self._lock:
-            code = self._devices.get(digest)
-            if code is None or code.client != client or code.state is DeviceState.SPENT:
-                return Polled.UNKNOWN, None
-            if code.expires_at <= now:
-                return Polled.EXPIRED, None
-            if code.state is DeviceState.DENIED:
-                return Polled.DENIED, None
-            too_fast = code.polled_at is not None and now - code.polled_at < code.interval
-            # RFC 8628 section 3.5: "the interval MUST be increased by 5 seconds for this and all subsequent requests".
-            code = replace(code, polled_at=now, interval=code.interval + 5 if too_fast else code.interval)
-            self._devices[digest] = code
-            if too_fast:
-                return Polled.TOO_FAST, code
-            if code.state is DeviceState.PENDING:
-                return Polled.PENDING, code
-            self._devices[digest] = replace(code, state=DeviceState.SPENT)
-            return Polled.APPROVED, code
+            outcome, code = polled(self._devices.get(digest), client, now)
+            if code is not None:
+                self._devices[digest] = replace(code, state=DeviceState.SPENT) if outcome is Polled.APPROVED else code
+            return outcome, code

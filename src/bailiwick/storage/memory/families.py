@@ -54,7 +54,7 @@ class Families(Revocations):
             if token is None:
                 return Rotated.UNKNOWN
             family = self._families[token.family]
-            outcome = self._judge(token, family, rotation)
+            outcome = rotation.judge(token, family, self._tokens.get(rotation.successor))
             if outcome in (Rotated.FIRST_TIME, Rotated.RETRIED) and not self._holds(basis):
                 return Rotated.STALE
             if outcome is Rotated.FIRST_TIME:
@@ -75,17 +75,3 @@ class Families(Revocations):
                 )
             self._write_down(replace(event, what=f"refresh.{outcome.value}", object=family.id))
             return outcome
-
-    def _judge(self, token: RefreshToken, family: Family, rotation: Rotation) -> Rotated:
-        if family.client != rotation.client:
-            return Rotated.FOREIGN
-        if family.revoked_at is not None:
-            return Rotated.REVOKED
-        if family.expires_at <= rotation.now:
-            return Rotated.EXPIRED
-        if token.spent_at is not None:
-            successor = self._tokens.get(rotation.successor)
-            within = rotation.now - token.spent_at <= rotation.grace
-            unused = successor is not None and successor.family == family.id and successor.spent_at is None
-            return Rotated.RETRIED if within and unused else Rotated.REPLAYED
-        return Rotated.EXPIRED if token.expires_at <= rotation.now else Rotated.FIRST_TIME

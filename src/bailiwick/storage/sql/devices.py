@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlalchemy import Connection, and_, select, update
 
 from bailiwick.authority.records import DeviceCode, DeviceState, Event
-from bailiwick.authority.store import Begun, Polled, Room
+from bailiwick.authority.store import Begun, Polled, Room, polled
 from bailiwick.storage import tables as t
 
 from .begun import Beginning
@@ -69,28 +67,12 @@ class Devices(Transactions):
         def work(db: Connection) -> tuple[Polled, DeviceCode | None]:
             which = t.device_code.c.digest == digest
             # The lock is PostgreSQL's; SQLite lets in one writer at a time anyway.
-            code = load_one(db, _DEVICES.where(which).with_for_update(), DeviceCode)
-            if code is None or code.client != client or code.state is DeviceState.SPENT:
-                return Polled.UNKNOWN, None
-            if code.expires_at <= now:
-                return Polled.EXPIRED, None
-            if code.state is DeviceState.DENIED:
-                return Polled.DENIED, None
-            too_fast = code.polled_at is not None and now - code.polled_at < code.interval
-            # RFC 8628 section 3.5: "the interval MUST be increased by 5 seconds for this and all subsequent requests".
-            code = replace(code, polled_at=now, interval=code.interval + 5 if too_fast else code.interval)
-            approved = code.state is DeviceState.APPROVED and not too_fast
-            db.execute(
-                update(t.device_code)
-                .where(which)
-                .values(
-                    polled_at=now,
-                    interval=code.interval,
-                    state=DeviceState.SPENT if approved else code.state,
-                )
-            )
-            if too_fast:
-                return Polled.TOO_FAST, code
-            return (Polled.APPROVED if approved else Polled.PENDING), code
+            kept = load_one(db, _DEVICES.where(which).with_for_update(), DeviceCode)
+            outcome, code = polled(kept, client, now)
+            if code is not None:
+                state = DeviceState.SPENT if outcome is Polled.APPROVED else code.state
+                values = {"polled_at": code.polled_at, "interval": code.interval, "state": state}
+                db.execute(update(t.device_code).where(which).values(values))
+            return outcome, code
 
         return await self._write(work)

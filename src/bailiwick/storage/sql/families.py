@@ -98,8 +98,10 @@ class Families(Transactions):
             if found is None:
                 return Rotated.UNKNOWN
             token, family = found
-            outcome = _judge(db, token, family, rotation)
-            if not still and (outcome is Rotated.RETRIED or _could_be_spent(token, family, rotation)):
+            following = _load_token(db, rotation.successor)
+            outcome = rotation.judge(token, family, following[0] if following is not None else None)
+            # What could be spent and was not, was kept from it.
+            if outcome is Rotated.FIRST_TIME or (outcome is Rotated.RETRIED and not still):
                 return Rotated.STALE
             if outcome is Rotated.REPLAYED:
                 end(db, replayed(family.id, rotation.now, rotation.feed_until, "a spent refresh token"))
@@ -107,28 +109,6 @@ class Families(Transactions):
             return outcome
 
         return await self._write(work)
-
-
-def _could_be_spent(token: RefreshToken, family: Family, rotation: Rotation) -> bool:
-    """What `_SPEND` asks."""
-    living = family.client == rotation.client and family.revoked_at is None and family.expires_at > rotation.now
-    return living and token.spent_at is None and token.expires_at > rotation.now
-
-
-def _judge(db: Connection, token: RefreshToken, family: Family, rotation: Rotation) -> Rotated:
-    """Why a token was not spent just now."""
-    if family.client != rotation.client:
-        return Rotated.FOREIGN
-    if family.revoked_at is not None:
-        return Rotated.REVOKED
-    if family.expires_at <= rotation.now:
-        return Rotated.EXPIRED
-    if token.spent_at is None:
-        return Rotated.EXPIRED
-    successor = _load_token(db, rotation.successor)
-    unused = successor is not None and successor[0].family == family.id and successor[0].spent_at is None
-    within = rotation.now - token.spent_at <= rotation.grace
-    return Rotated.RETRIED if within and unused else Rotated.REPLAYED
 
 
 def _load_token(db: Connection, digest: str) -> tuple[RefreshToken, Family] | None:
