@@ -21,7 +21,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 import fastapi
@@ -440,12 +440,14 @@ def _is_built_over(app: Any, handler: Any) -> bool:
     """
     while type(app) in _LIMITS:
         app = app.app
-    code = getattr(app, "__code__", None)
-    if not isinstance(code, CodeType) or code is not _REQUEST_RESPONSE:
+    # Not a proxy of one, which would answer with the code of what it stands around; see `_is_of`.
+    if type(app) is not FunctionType or app.__code__ is not _REQUEST_RESPONSE:
         return False
-    held: Any = code
-    built = dict(zip(held.co_freevars, app.__closure__ or (), strict=True)).get("f")
-    return built is not None and getattr(built.cell_contents, "__code__", None) is getattr(handler, "__code__", handler)
+    cell = dict(zip(app.__code__.co_freevars, app.__closure__ or (), strict=True)).get("f")
+    if cell is None:
+        return False
+    built: Any = cell.cell_contents
+    return type(built) is type(handler) and getattr(built, "__code__", None) is getattr(handler, "__code__", handler)
 
 
 async def _no_response(_request: Any) -> Any:
@@ -499,8 +501,12 @@ def is_observed(conn: Any) -> bool:
 
 
 def _is_of(module: ModuleType, function: Any) -> bool:
-    """Whether a function was written in a module: what stands in for it may say so, but sees other globals."""
-    return getattr(function, "__globals__", None) is vars(module)
+    """Whether a function was written in a module: what stands in for it may say so, but sees other globals.
+
+    A proxy, as wrapt makes them for New Relic and Datadog, answers in the name of the function behind it whatever is asked of it,
+    even for its class. Only Python knows better.
+    """
+    return type(function) is FunctionType and function.__globals__ is vars(module)
 
 
 def is_overridden(call: Any, conn: HTTPConnection) -> bool:
