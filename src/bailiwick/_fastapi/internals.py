@@ -38,6 +38,8 @@ from bailiwick._starlette.unread import ATTEMPTS, own_handle
 from bailiwick.errors import ConfigurationError
 
 __all__ = [
+    "ROUTING",
+    "SOLVER",
     "TELEMETRY",
     "Dependant",
     "Place",
@@ -64,6 +66,11 @@ __all__ = [
 ASGIApp = Callable[..., Any]
 
 TELEMETRY: Final = "fastapi.telemetry"  # on each connection of an application that is observed
+
+# Where FastAPI's handlers find, when a request comes, what solves its dependencies: FastAPI's function, or what a library has put
+# in its place. Looked at for each request, and so no function, which takes longer to call.
+ROUTING: Final = vars(routing)
+SOLVER: Final = "solve_dependencies"
 
 UNSUPPORTED: Final = {(0, 137, 0), (0, 137, 1)}
 OLDEST: Final = (0, 123, 10)
@@ -496,7 +503,7 @@ def is_observed(conn: Any) -> bool:
         conn: the ASGI connection scope.
     """
     return TELEMETRY in conn or not (
-        _is_of(utils, getattr(routing, "solve_dependencies", None)) and _is_of(routing, routing.run_endpoint_function)
+        _is_of(utils, ROUTING.get(SOLVER)) and _is_of(routing, routing.run_endpoint_function)
     )
 
 
