@@ -33,7 +33,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
 from bailiwick._asgi.gate import NoOverrides
-from bailiwick._starlette.routers import Changes, Fallback, Reading, fallback_of
+from bailiwick._starlette.routers import Changes, Fallback, Listeners, Reading, fallback_of
 from bailiwick._starlette.unread import ATTEMPTS, own_handle
 from bailiwick.errors import ConfigurationError
 
@@ -264,7 +264,7 @@ def watch_changes(router: Any, reading: Reading) -> None:
     if mark is not None:
         if not isinstance(mark, _Marked):
             mark = router._mark_routes_changed = _Marked(mark)  # noqa: SLF001
-        mark.listen(reading.heard)
+        mark.listeners.add(reading.heard)
     for route in router.routes:
         included = getattr(route, "original_router", None)
         if included is not None:
@@ -277,19 +277,13 @@ class _Marked:
 
     def __init__(self, mark: Callable[[], None]) -> None:
         self.mark = mark
-        self._listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
-
-    def listen(self, changed: Callable[[], None]) -> None:
         # A router may be included by several applications, and each must hear of it; it may also outlive them.
-        self._listeners = [one for one in self._listeners if one() not in {None, changed}]
-        self._listeners.append(weakref.WeakMethod(changed))
+        self.listeners = Listeners()
 
     def __call__(self) -> None:
         self.mark()
-        for one in self._listeners:
-            changed = one()
-            if changed is not None:
-                changed()
+        for changed in self.listeners:
+            changed()
 
 
 def serve_first(router: Any, route: BaseRoute) -> None:
