@@ -10,7 +10,27 @@ from bailiwick import Principal
 from bailiwick.fastapi import Guard
 
 
-def arguments_seen(catalog, issuer, monkeypatch, name, *, protected):
+class Proxy:
+    """Stands around a function as those of wrapt do, by which New Relic, Datadog and others observe: whatever it is asked,
+    its class included, it answers in the name of the function."""
+
+    def __init__(self, wrapped, around):
+        self.__dict__.update(__wrapped__=wrapped, _self_around=around)
+
+    __class__ = property(lambda self: type(self.__wrapped__))
+
+    def __getattr__(self, name):
+        return getattr(self.__wrapped__, name)
+
+    def __call__(self, *args, **kwargs):
+        return self._self_around(*args, **kwargs)
+
+
+def plainly(_wrapped, around):
+    return around
+
+
+def arguments_seen(catalog, issuer, monkeypatch, name, stand_in, *, protected):
     seen = []
     with monkeypatch.context() as patch:
         original = getattr(routing, name)
@@ -25,7 +45,7 @@ def arguments_seen(catalog, issuer, monkeypatch, name, *, protected):
             seen.append(sorted(kwargs["values"]))
             return await original(**kwargs)
 
-        patch.setattr(routing, name, solver if name == "solve_dependencies" else runner)
+        patch.setattr(routing, name, stand_in(original, solver if name == "solve_dependencies" else runner))
         guard = Guard(catalog, issuer)
         app = FastAPI()
         if protected:
@@ -49,9 +69,50 @@ def arguments_seen(catalog, issuer, monkeypatch, name, *, protected):
     return seen
 
 
+@pytest.mark.parametrize("stand_in", [plainly, Proxy])
 @pytest.mark.parametrize("name", ["solve_dependencies", "run_endpoint_function"])
-def test_who_observes_fastapis_solver_sees_the_arguments_as_they_were_written(catalog, issuer, monkeypatch, name):
-    plain = arguments_seen(catalog, issuer, monkeypatch, name, protected=False)
+def test_who_observes_fastapis_solver_sees_the_arguments_as_they_were_written(
+    catalog, issuer, monkeypatch, name, stand_in
+):
+    plain = arguments_seen(catalog, issuer, monkeypatch, name, stand_in, protected=False)
 
-    assert arguments_seen(catalog, issuer, monkeypatch, name, protected=True) == plain
+    assert arguments_seen(catalog, issuer, monkeypatch, name, stand_in, protected=True) == plain
     assert ["caller", "q"] in plain
+
+
+@pytest.mark.parametrize("around", ["the application", "the handler"])
+def test_a_proxy_around_a_route_stays_around_its_dependencies_and_sees_the_whole_request(
+    catalog, issuer, monkeypatch, around
+):
+    seen = []
+    guard = Guard(catalog, issuer)
+    app = FastAPI()
+    guard.protect(app)
+
+    async def who(caller: Annotated[Principal, Security(guard, scopes=["items"])]):
+        seen.append("dependency")
+        return caller.subject
+
+    def proxied(original):
+        async def observed(*args):
+            seen.append(str(args[0].query_params) if around == "the handler" else args[0]["query_string"].decode())
+            return await original(*args)
+
+        return Proxy(original, observed)
+
+    if around == "the handler":
+        original = routing.get_request_handler
+        monkeypatch.setattr(routing, "get_request_handler", lambda **kwargs: proxied(original(**kwargs)))
+
+    @app.get("/")
+    async def read(who: Annotated[str, Depends(who)]):
+        return who
+
+    if around == "the application":
+        route = app.routes[-1]
+        route.app = proxied(route.app)
+
+    client = TestClient(app)
+    for _ in range(2):
+        assert client.get("/?page=2", headers=issuer.bearer("items")).json() == "alice"
+    assert seen == ["page=2", "dependency"] * 2

@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Match, Mount, Route, Router, request_response
 from starlette.testclient import TestClient
 
+from bailiwick._starlette.watched import WatchedRoutes
 from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard as FastAPIGuard
 from bailiwick.starlette import Guard as StarletteGuard
@@ -437,19 +438,73 @@ def test_routes_that_come_and_go_in_another_thread_are_never_open(door):
         while not ended.is_set():
             seen.add(over_asgi(app, "/late")[0])
 
-    switch = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
+    with threads_that_take_turns_all_the_time():
         threads = [threading.Thread(target=come_and_go), threading.Thread(target=ask), threading.Thread(target=ask)]
         for one in threads:
             one.start()
         for one in threads:
             one.join()
-    finally:
-        sys.setswitchinterval(switch)
     app.router.routes.append(Route("/late", said))
     assert over_asgi(app, "/late")[0] == 401
     assert seen <= {401, 404, 500}  # 500: it was matched, and gone before it was read
+
+
+class Reader:
+    def __init__(self):
+        self.told = 0
+
+    def heard(self):
+        self.told += 1
+
+
+@contextlib.contextmanager
+def threads_that_take_turns_all_the_time():
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(switch)
+
+
+def test_a_change_is_heard_that_happens_while_a_reading_begins_to_listen():
+    reader = Reader()
+    routes = WatchedRoutes([])
+    routes.listen(reader.heard)
+    ended = threading.Event()
+
+    def begin():
+        while not ended.is_set():
+            routes.listen(reader.heard)
+
+    with threads_that_take_turns_all_the_time():
+        beginning = threading.Thread(target=begin)
+        beginning.start()
+        for _ in range(2000):
+            routes.append(Route("/late", said))
+        ended.set()
+        beginning.join()
+    assert reader.told == 2000
+
+
+def test_of_two_that_begin_to_listen_at_once_both_are_told():
+    with threads_that_take_turns_all_the_time():
+        for _ in range(300):
+            readers = [Reader(), Reader()]
+            routes = WatchedRoutes([])
+            together = threading.Barrier(2)
+
+            def begin(reader, together=together, routes=routes):
+                together.wait()
+                routes.listen(reader.heard)
+
+            threads = [threading.Thread(target=begin, args=[reader]) for reader in readers]
+            for one in threads:
+                one.start()
+            for one in threads:
+                one.join()
+            routes.append(Route("/late", said))
+            assert [reader.told for reader in readers] == [1, 1]
 
 
 includes_live = pytest.mark.skipif(

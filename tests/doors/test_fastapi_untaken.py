@@ -4,7 +4,20 @@ import dataclasses
 from typing import Annotated
 
 import pytest
-from fastapi import Body, Cookie, Depends, FastAPI, Form, Header, HTTPException, Query, Request, Response, Security
+from fastapi import (
+    Body,
+    Cookie,
+    Depends,
+    FastAPI,
+    Form,
+    Header,
+    HTTPException,
+    Query,
+    Request,
+    Response,
+    Security,
+    routing,
+)
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyCookie, APIKeyQuery
@@ -258,6 +271,42 @@ def test_what_telemetry_observes_is_the_whole_request(app, guard, issuer, parsed
         on = True
         assert client.get("/?page=2", headers=headers).json() == "read"
     assert parsed == ["query_params", "cookies"]
+
+
+def test_who_takes_the_solvers_place_later_is_shown_the_whole_request(app, guard, issuer, monkeypatch):
+    @app.get("/", dependencies=[guard.requires("items")])
+    async def read():
+        return "read"
+
+    seen = []
+    original = routing.solve_dependencies
+
+    async def observed(*, request, **more):
+        seen.append([request.query_params.getlist("page"), request.cookies])
+        return await original(request=request, **more)
+
+    with TestClient(app, cookies={"seen": "yes"}) as client:
+        headers = issuer.bearer("items")
+        assert client.get("/?page=2&page=3", headers=headers).json() == "read"
+        monkeypatch.setattr(routing, "solve_dependencies", observed)
+        assert client.get("/?page=2&page=3", headers=headers).json() == "read"
+    assert seen == [[["2", "3"], {"seen": "yes"}]]
+
+
+def test_a_request_of_another_class_reads_its_body_in_its_own_way(app, guard, issuer, monkeypatch):
+    class Turned(Request):
+        async def body(self):
+            return (await super().body())[::-1]
+
+    monkeypatch.setattr(routing, "Request", Turned)
+
+    @app.post("/", dependencies=[guard.requires("items")])
+    async def post(numbers: Annotated[list[int], Body()]):
+        return numbers
+
+    headers = issuer.bearer("items") | {"content-type": "application/json"}
+    with TestClient(app) as client:
+        assert client.post("/", content=b"]2 ,1[", headers=headers).json() == [1, 2]
 
 
 def test_a_tree_with_anything_that_is_not_known_is_shown_everything():

@@ -587,6 +587,57 @@ def test_what_a_handler_raises_is_answered_by_fasterapi_and_the_handler_is_run_o
     assert seen == expected == ["body", "unread", "http", "broken"]
 
 
+def test_an_exception_handler_is_given_what_was_read_of_the_request(guard, issuer):
+    """A plain one can await nothing: it looks at the body that the handler's parameters were made of."""
+    from FasterAPI import Body, JSONResponse
+
+    class Ours(Exception):
+        pass
+
+    def build(app, declared):
+        forms = []
+
+        def told(request, error):
+            return JSONResponse({"told": request.body.decode()}, status_code=418)
+
+        async def told_of_a_form(request, error):
+            forms.append(await request.form())
+            return 409, request.body, []
+
+        app.add_exception_handler(Ours, told)
+        app.add_exception_handler(HTTPException, told_of_a_form)
+
+        @app.post("/body", dependencies=declared)
+        async def body(data: dict = Body()):
+            raise Ours
+
+        @app.post("/unread", dependencies=declared)
+        async def unread(request: Request):
+            raise Ours
+
+        @app.post("/form", dependencies=declared)
+        async def form(request: Request):
+            forms.append(await request.form())
+            raise HTTPException(409)
+
+        return forms
+
+    plain, ours = Faster(), Faster()
+    guard.protect(ours)
+    for app, declared in ((plain, []), (ours, [guard.requires()])):
+        forms = build(app, declared)
+        answers = [
+            client_of(app).post(path, content=b'{"b": 2}', headers=issuer.bearer(""))
+            for path in ("/body", "/unread", "/form")
+        ]
+        assert [(one.status_code, one.text) for one in answers] == [
+            (418, '{"told":"{\\"b\\": 2}"}'),
+            (418, '{"told":""}'),
+            (409, '{"b": 2}'),
+        ]
+        assert forms[0] is forms[1]
+
+
 def test_what_a_handler_gives_is_answered_as_fasterapi_answers_it(guard, issuer):
     import msgspec
     from FasterAPI import HTMLResponse

@@ -290,12 +290,10 @@ def _beside_verify(verifier: object, name: str) -> Any:
     # Exchanged on the object, or found by __getattr__. Not `vars(verifier)`: who looks into an object's dictionary makes
     # Python look there for each of its attributes from then on.
     method = getattr(verifier, "verify", None)
-    function = getattr(method, "__func__", None)
-    if (
-        function is None
-        or function is not getattr(kind, "verify", None)
-        or getattr(method, "__self__", None) is not verifier
-    ):
+    # A method itself, and no proxy of one as wrapt makes them: it would say that it is this very method of this verifier.
+    if type(method) is not MethodType or method.__self__ is not verifier:
+        return None
+    if method.__func__ is not getattr(kind, "verify", None):
         return None
     for holder in kind.__mro__:
         if name in vars(holder):

@@ -21,7 +21,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 import fastapi
@@ -36,9 +36,12 @@ from bailiwick._asgi.gate import NoOverrides
 from bailiwick._starlette.changes import Changes, Reading
 from bailiwick._starlette.fallback import Fallback, fallback_of
 from bailiwick._starlette.unread import ATTEMPTS, own_handle
+from bailiwick._starlette.watched import Listeners
 from bailiwick.errors import ConfigurationError
 
 __all__ = [
+    "ROUTING",
+    "SOLVER",
     "TELEMETRY",
     "Dependant",
     "Place",
@@ -65,6 +68,11 @@ __all__ = [
 ASGIApp = Callable[..., Any]
 
 TELEMETRY: Final = "fastapi.telemetry"  # on each connection of an application that is observed
+
+# Where FastAPI's handlers find, when a request comes, what solves its dependencies: FastAPI's function, or what a library has put
+# in its place. Looked at for each request, and so no function, which takes longer to call.
+ROUTING: Final = vars(routing)
+SOLVER: Final = "solve_dependencies"
 
 UNSUPPORTED: Final = {(0, 137, 0), (0, 137, 1)}
 OLDEST: Final = (0, 123, 10)
@@ -258,7 +266,7 @@ def watch_changes(router: Any, reading: Reading) -> None:
     if mark is not None:
         if not isinstance(mark, _Marked):
             mark = router._mark_routes_changed = _Marked(mark)  # noqa: SLF001
-        mark.listen(reading.heard)
+        mark.listeners.add(reading.heard)
     for route in router.routes:
         included = getattr(route, "original_router", None)
         if included is not None:
@@ -271,19 +279,13 @@ class _Marked:
 
     def __init__(self, mark: Callable[[], None]) -> None:
         self.mark = mark
-        self._listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
-
-    def listen(self, changed: Callable[[], None]) -> None:
         # A router may be included by several applications, and each must hear of it; it may also outlive them.
-        self._listeners = [one for one in self._listeners if one() not in {None, changed}]
-        self._listeners.append(weakref.WeakMethod(changed))
+        self.listeners = Listeners()
 
     def __call__(self) -> None:
         self.mark()
-        for one in self._listeners:
-            changed = one()
-            if changed is not None:
-                changed()
+        for changed in self.listeners:
+            changed()
 
 
 def serve_first(router: Any, route: BaseRoute) -> None:
@@ -441,12 +443,14 @@ def _is_built_over(app: Any, handler: Any) -> bool:
     """
     while type(app) in _LIMITS:
         app = app.app
-    code = getattr(app, "__code__", None)
-    if not isinstance(code, CodeType) or code is not _REQUEST_RESPONSE:
+    # Not a proxy of one, which would answer with the code of what it stands around; see `_is_of`.
+    if type(app) is not FunctionType or app.__code__ is not _REQUEST_RESPONSE:
         return False
-    held: Any = code
-    built = dict(zip(held.co_freevars, app.__closure__ or (), strict=True)).get("f")
-    return built is not None and getattr(built.cell_contents, "__code__", None) is getattr(handler, "__code__", handler)
+    cell = dict(zip(app.__code__.co_freevars, app.__closure__ or (), strict=True)).get("f")
+    if cell is None:
+        return False
+    built: Any = cell.cell_contents
+    return type(built) is type(handler) and getattr(built, "__code__", None) is getattr(handler, "__code__", handler)
 
 
 async def _no_response(_request: Any) -> Any:
@@ -495,13 +499,17 @@ def is_observed(conn: Any) -> bool:
         conn: the ASGI connection scope.
     """
     return TELEMETRY in conn or not (
-        _is_of(utils, getattr(routing, "solve_dependencies", None)) and _is_of(routing, routing.run_endpoint_function)
+        _is_of(utils, ROUTING.get(SOLVER)) and _is_of(routing, routing.run_endpoint_function)
     )
 
 
 def _is_of(module: ModuleType, function: Any) -> bool:
-    """Whether a function was written in a module: what stands in for it may say so, but sees other globals."""
-    return getattr(function, "__globals__", None) is vars(module)
+    """Whether a function was written in a module: what stands in for it may say so, but sees other globals.
+
+    A proxy, as wrapt makes them for New Relic and Datadog, answers in the name of the function behind it whatever is asked of it,
+    even for its class. Only Python knows better.
+    """
+    return type(function) is FunctionType and function.__globals__ is vars(module)
 
 
 def is_overridden(call: Any, conn: HTTPConnection) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from .internals import TELEMETRY
+from .internals import ROUTING, SOLVER, TELEMETRY
 
 __all__ = ["Untaken", "untaken"]
 
@@ -32,9 +32,12 @@ def untaken(handler: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitab
     Args:
         handler: FastAPI's, over a tree that takes neither; see `internals.takes_neither`.
     """
+    solver = ROUTING.get(SOLVER)
 
     async def handled(request: Any) -> Any:
-        if TELEMETRY in request.scope:  # switched on since the route was built: its hooks are shown the request
+        # Somebody looks on since the route was built, by telemetry or in the solver's place, and is shown the request. Or it is
+        # of a class that was put in the place of Starlette's, and reads bodies in its own way: a view would read them in Starlette's.
+        if TELEMETRY in request.scope or ROUTING.get(SOLVER) is not solver or type(request) is not Request:
             return await handler(request)
         view = _new(Untaken)
         # One dictionary for both: a body that is read by one of them has been read.

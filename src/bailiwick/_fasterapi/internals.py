@@ -57,6 +57,7 @@ __all__ = [
     "path_key",
     "served_by",
     "specs_of",
+    "take_over",
 ]
 
 OLDEST: Final = (0, 2, 14)
@@ -202,6 +203,17 @@ def is_documentation(app: Any, path: str, handler: Any) -> bool:
     """Whether a route is FasterAPI's own documentation, and not the application's at the same path."""
     made_by = str(getattr(handler, "__qualname__", ""))
     return path in documentation_paths(app) and made_by.startswith("Faster._setup_openapi_routes.")
+
+
+def take_over(request: Any, read: Any) -> None:
+    """Make of a request one that was read already: body, form and all else that was made of it are there, without being read again.
+
+    Args:
+        request: a new one.
+        read: the same request, of which more is known.
+    """
+    for name in Request.__slots__:
+        setattr(request, name, getattr(read, name))
 
 
 async def answer_to(app: Any, request: Any, error: Exception) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:

@@ -26,6 +26,7 @@ from .internals import (
     answer_to,
     apply_model,
     send_answer,
+    take_over,
 )
 from .running import NO_STACK, Run, SocketProgram
 from .straight import RAISED, STRAIGHT, Answering, Deliver
@@ -239,7 +240,10 @@ def _handler(handler: Any, answer: Answering, run: Run, metadata: Mapping[str, A
         conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
         raised = conn.pop(RAISED, None)
         if raised is not None:
-            raise raised
+            error, read = raised
+            if read is not None:  # exception handlers look at the body without reading it, and at the form
+                take_over(request, read)
+            raise error
         return await answer(conn, request, tasks, NO_STACK)
 
     # Not functools.wraps: FasterAPI would read the parameters of what is wrapped.

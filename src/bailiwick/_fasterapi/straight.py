@@ -19,7 +19,7 @@ Deliver = Callable[[Any, Any], Awaitable[None]]  # to ASGI send, what a handler 
 
 # On a handler: how it answers, how that is delivered, and whether it needs neither the request nor the tasks.
 STRAIGHT: Final = "__bailiwick_straight__"
-# On a connection: what the straight path raised, for FasterAPI to answer.
+# On a connection: what the straight path raised, for FasterAPI to answer, and the request that it had made, or None.
 RAISED: Final = "bailiwick.raised"
 
 
@@ -44,23 +44,12 @@ def straight_first(rest: Any) -> Any:
         try:
             value = await answer(conn, request, tasks, NO_STACK)
         except Exception as error:  # noqa: BLE001 - any exception; FasterAPI's own path raises it again
-            conn[RAISED] = error
+            conn[RAISED] = error, request
         else:
             await deliver(send, value)
             if tasks is not None and tasks._tasks:  # noqa: SLF001
                 await tasks.run()
             return
-        await rest(self, conn, receive if request is None else _again(request, receive), send)
+        await rest(self, conn, receive, send)
 
     return _handle_http
-
-
-def _again(request: Any, receive: Any) -> Any:
-    """From where an exception handler receives the body of a request whose body was read."""
-    if not request._body_read:  # noqa: SLF001
-        return receive
-
-    async def replayed() -> Any:
-        return {"type": "http.request", "body": request.body, "more_body": False}
-
-    return replayed

@@ -1,14 +1,15 @@
 """A router's list of routes, which tells of its changes."""
 
+import threading
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any, Self, SupportsIndex
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Self, SupportsIndex
 
 from starlette.routing import BaseRoute
 
 from .unread import Follower, close
 
-__all__ = ["WatchedRoutes", "watched_routes"]
+__all__ = ["Listeners", "WatchedRoutes", "watched_routes"]
 
 
 def watched_routes(router: Any, heard: Callable[[], None]) -> "WatchedRoutes":
@@ -25,6 +26,39 @@ def watched_routes(router: Any, heard: Callable[[], None]) -> "WatchedRoutes":
     return routes
 
 
+class Listeners:
+    """Bound methods that are told of changes, each for as long as its object lives.
+
+    A method is added again with every reading, while other threads add routes. It is never missing in between: a route that
+    is added at that moment would be closed by nobody, and nobody would hear of it.
+    """
+
+    __slots__ = ("_methods",)
+
+    def __init__(self) -> None:
+        self._methods: list[weakref.WeakMethod[Callable[[], None]]] = []
+
+    def __iter__(self) -> Iterator[Callable[[], None]]:
+        for one in self._methods:
+            method = one()
+            if method is not None:
+                yield method
+
+    def add(self, changed: Callable[[], None]) -> None:
+        """Tell a method, too, if it is not told yet.
+
+        Args:
+            changed: the method.
+        """
+        with _LISTENING:  # of two that come at once, neither takes the other's place
+            alive = [one for one in self._methods if one() is not None]
+            if all(one() != changed for one in alive):
+                self._methods = [*alive, weakref.WeakMethod(changed)]
+
+
+_LISTENING: Final = threading.Lock()  # not of each one's own: routers are copied, and locks cannot be
+
+
 class WatchedRoutes(list[BaseRoute]):
     """A router's list of routes that tells of each change.
 
@@ -34,7 +68,7 @@ class WatchedRoutes(list[BaseRoute]):
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         super().__init__(routes)
-        self._listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
+        self._listeners = Listeners()
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Call a bound method after each change, for as long as its object lives.
@@ -42,20 +76,17 @@ class WatchedRoutes(list[BaseRoute]):
         Args:
             changed: the method; a router may be mounted in several applications, and each must hear of it.
         """
-        self._listeners = [one for one in self._listeners if one() not in {None, changed}]
-        self._listeners.append(weakref.WeakMethod(changed))
+        self._listeners.add(changed)
 
     def _close(self, *routes: BaseRoute) -> None:
-        heard = [getattr(one(), "__self__", None) for one in self._listeners]
+        heard = [getattr(one, "__self__", None) for one in self._listeners]
         followers = [one for one in heard if isinstance(one, Follower) and one.in_force]
         if followers:
             close(routes, followers)
 
     def _tell(self) -> None:
-        for one in self._listeners:
-            changed = one()
-            if changed is not None:
-                changed()
+        for changed in self._listeners:
+            changed()
 
     def append(self, route: BaseRoute, /) -> None:
         """Add a route."""
