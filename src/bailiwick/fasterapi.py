@@ -32,7 +32,8 @@ from ._fasterapi.declarations import Need, Security, SecurityScopes
 from ._fasterapi.internals import Depends, Faster, Request, check_version
 from ._fasterapi.openapi import scheme_of
 from ._fasterapi.protection import Protection, protection_of
-from ._fasterapi.serving import Refusal, caller_of, sent
+from ._fasterapi.refusals import Refusal, sent
+from ._fasterapi.serving import caller_of
 from .errors import BailiwickError, ConfigurationError
 from .graph import Plan
 from .scopes import Catalog, Ownership, Principal, Requirement, all_of

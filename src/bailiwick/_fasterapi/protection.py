@@ -1,43 +1,32 @@
 """One FasterAPI application under one guard: closed by default, and refused early."""
 
-import functools
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 from bailiwick._asgi.declared import Public, idle_mounts, settled_twice
 from bailiwick._asgi.gate import Gate
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.graph import Access, Dependant, Kind, Plan, RoutePlan
 from bailiwick.graph.openapi import describe
-from bailiwick.graph.plan import located
 from bailiwick.graph.signature import source_of
 
 from .declarations import Need
-from .internals import (
-    Faster,
-    HTTPException,
-    RadixRouter,
-    address_of,
-    answer_to,
-    is_documentation,
-    path_key,
-    served_by,
-)
+from .hooks import Router, hooked
+from .internals import Faster, RadixRouter, address_of, is_documentation, path_key, served_by
+from .parts import Attempts, Mounted, Served, plan_of, plans_below
 from .reading import Declared, entry_of, read_declared, read_route
+from .refusals import Refusals
 from .running import Run, SocketProgram, run_of
-from .serving import Sent, guarded, guarded_socket, sent, ungated
-from .straight import straight_first
+from .serving import guarded, guarded_socket, ungated
 
 __all__ = ["Protection", "protection_of"]
 
 log = logging.getLogger("bailiwick.guard")
 
 Settled = Need | Public | None
-Found = TypeVar("Found")
 
 
 def protection_of(app: Any) -> "Protection | None":
@@ -113,7 +102,7 @@ class Protection:
                 *(entry for entry, _ in sockets),
                 *(part for inner, _ in mounts for part in inner),
             ]
-            below, plan = _below(parts), _planned(parts)
+            below, plan = plans_below(parts), plan_of(parts)
             (plan if strict else Plan(())).check(attempt.wrong)
             for served in routes:
                 self._put(served)
@@ -131,9 +120,9 @@ class Protection:
 
     def _current(self, plan: Plan) -> Plan:
         """The plan, with what mounted applications have added since it was made."""
-        below = _below(self._parts)
+        below = plans_below(self._parts)
         if below != self._below:
-            self._below, self._plan = below, (plan := _planned(self._parts))
+            self._below, self._plan = below, (plan := plan_of(self._parts))
         return plan
 
     def finish(self) -> Plan:
@@ -218,7 +207,7 @@ class Protection:
             public = self.guard.public("protected resource metadata (RFC 9728)")
             yield {"method": "GET", "path": resource.metadata_path, "handler": metadata, "dependencies": [public]}
 
-    def _read(self, route: Mapping[str, Any]) -> "Served":
+    def _read(self, route: Mapping[str, Any]) -> Served:
         """One route as it is to be served.
 
         Raises:
@@ -237,7 +226,7 @@ class Protection:
         metadata["dependencies"] = None  # they are run behind the gate
         return Served(method, path, entry, self._behind_gate(entry, handler, roots, target, metadata), metadata)
 
-    def _read_alone(self, method: str, path: str, route: Mapping[str, Any]) -> "Served":
+    def _read_alone(self, method: str, path: str, route: Mapping[str, Any]) -> Served:
         """One route as it is to be served, if no other one is at its address.
 
         Raises:
@@ -247,7 +236,7 @@ class Protection:
         self._check_address(method, path, served.entry)
         return served
 
-    def _unlisted(self, listed: Collection[tuple[str, ...]]) -> Iterator["Served"]:
+    def _unlisted(self, listed: Collection[tuple[str, ...]]) -> Iterator[Served]:
         """What the router serves and the application does not list: it is reached as well, and so it is closed."""
         for method, path, handler in served_by(self.app._router):  # noqa: SLF001
             if address_of(method, path) in listed:
@@ -297,10 +286,10 @@ class Protection:
         self._check_address(method, path, found[0])
         return found
 
-    def _read_mount_at(self, _method: str, path: str, mounted: Any) -> tuple[Sequence["RoutePlan | Mounted"], Any]:
+    def _read_mount_at(self, _method: str, path: str, mounted: Any) -> tuple[Sequence[RoutePlan | Mounted], Any]:
         return self._read_mount(path, mounted)
 
-    def _read_mount(self, path: str, mounted: Any) -> tuple[Sequence["RoutePlan | Mounted"], Any]:
+    def _read_mount(self, path: str, mounted: Any) -> tuple[Sequence[RoutePlan | Mounted], Any]:
         """What a mounted application declares, and what is to stand in its place.
 
         Raises:
@@ -326,7 +315,7 @@ class Protection:
         entry = replace(entry, source=source_of(mounted))
         return [entry], mounted if entry.access is Access.PUBLIC else Gate(self.guard, entry, mounted)
 
-    def _read_inner(self, path: str, mounted: Any) -> Sequence["Mounted"]:
+    def _read_inner(self, path: str, mounted: Any) -> Sequence[Mounted]:
         """What a mounted FasterAPI application declares, which is protected from now on if it was not.
 
         Raises:
@@ -373,7 +362,7 @@ class Protection:
             )
         self._at[address] = entry
 
-    def _put(self, served: "Served") -> None:
+    def _put(self, served: Served) -> None:
         RadixRouter.add_route(
             self.app._router,  # noqa: SLF001
             served.method,
@@ -430,13 +419,13 @@ class Protection:
         self._extend(entries)
         return gate
 
-    def _extend(self, parts: Sequence["RoutePlan | Mounted"]) -> None:
-        added = _planned(parts)
+    def _extend(self, parts: Sequence[RoutePlan | Mounted]) -> None:
+        added = plan_of(parts)
         with self._lock:
             labels = {entry.label for entry in added}
             kept = [part for part in self._parts if isinstance(part, Mounted) or part.label not in labels]
             self._parts = [*kept, *parts]
-            self._below, self._plan = _below(self._parts), _planned(self._parts)
+            self._below, self._plan = plans_below(self._parts), plan_of(self._parts)
             self.app._openapi_cache = None  # noqa: SLF001
         closed = [entry.label for entry in added.undeclared]
         if closed:
@@ -449,198 +438,9 @@ class Protection:
             describe(document, self._operations, self.guard.scheme_name, self.guard.scheme)
 
 
-class Attempts:
-    """Reads one after the other what an application serves, and goes on where something is declared wrongly.
-
-    Attributes:
-        wrong: what is, each with its route, file and line.
-        failed: the method and path of each.
-    """
-
-    def __init__(self) -> None:
-        self.wrong: list[ConfigurationError] = []
-        self.failed: list[tuple[str, str]] = []
-
-    def __call__(self, read: Callable[[str, str, Any], Found], places: Iterable[tuple[str, str, Any]]) -> list[Found]:
-        """What was read of each that is declared rightly."""
-        found = []
-        for method, path, served in places:
-            try:
-                found.append(read(method, path, served))
-            except ConfigurationError as wrong:
-                handler = served["handler"] if isinstance(served, Mapping) else served
-                name = getattr(handler, "__name__", type(handler).__name__)
-                self.wrong.append(located(wrong, f"{method} {path}", name, source_of(handler)))
-                self.failed.append((method, path))
-        return found
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mounted:
-    """A FasterAPI application below another one, as a part of that one's plan."""
-
-    path: str
-    inner: Protection
-
-
-def _below(parts: Sequence[RoutePlan | Mounted]) -> list[Plan]:
-    """The plans of what is mounted, as they are now; taken before the whole, which is then never older than they are."""
-    return [part.inner.compile(strict=False) for part in parts if isinstance(part, Mounted)]
-
-
-def _planned(parts: Sequence[RoutePlan | Mounted]) -> Plan:
-    """The whole that the parts of a plan make now."""
-    routes: list[RoutePlan] = []
-    for part in parts:
-        if isinstance(part, Mounted):
-            routes += [replace(entry, path=part.path + entry.path) for entry in part.inner.compile(strict=False)]
-        else:
-            routes.append(part)
-    return Plan(tuple(routes))
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One route as FasterAPI is to serve it."""
-
-    method: str
-    path: str
-    entry: RoutePlan
-    handler: Any
-    metadata: dict[str, Any]
-
-    @property
-    def operation(self) -> tuple[str, str, RoutePlan]:
-        """How an OpenAPI document lists it: by the path as it was registered, which may be empty or have other slashes."""
-        return self.path, self.method.lower(), self.entry
-
-    @property
-    def address(self) -> tuple[str, ...]:
-        """Where the radix tree keeps it."""
-        return address_of(self.method, self.path)
-
-
-class Refusals:
-    """How one application answers what its guard refuses.
-
-    A handler that the application registered for Bailiwick's errors or for FasterAPI's `HTTPException`
-    is asked; otherwise the answer is the exact one of the error contract.
-    """
-
-    def __init__(self, guard: Any, app: Any) -> None:
-        self._guard = guard
-        self._app = app
-        self._answers = {error: sent(answer) for error, answer in guard._answers.items()}  # noqa: SLF001
-        self.handler = self.answer  # one object, to be known again
-
-    def make(self, error: BailiwickError) -> Any:
-        """The answer to a refusal of the gate, as a response of FasterAPI.
-
-        Raises:
-            BailiwickError: the application has a handler of its own for it.
-            HTTPException: the application has a handler for that.
-        """
-        if self._is_exact(error):
-            self._guard.note(error)
-            return self._answers.get(error) or sent(self._guard.challenge.answer(error))
-        # FasterAPI asks the application's handlers; ours, if it is still there, asks the one for HTTPException.
-        # A shared exception would gather tracebacks, and all that hangs on them, for as long as it lives.
-        raise copy(error) if error in self._answers else error
-
-    def _is_exact(self, error: BailiwickError) -> bool:
-        """Whether nobody but us has a say in the answer."""
-        handlers = self._app.exception_handlers
-        if len(handlers) == 1:  # nearly always, and then it is ours
-            return handlers.get(BailiwickError) is self.handler
-        asked = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
-        return asked is self.handler and HTTPException not in handlers
-
-    async def answer(self, request: Any, error: BailiwickError) -> Sent:
-        """The exception handler for Bailiwick's errors, wherever in the application they were raised."""
-        refusal = self._guard.as_http(error)
-        if HTTPException in self._app.exception_handlers:
-            status, body, headers = await answer_to(self._app, request, refusal)
-            return Sent(status, headers, body)
-        return sent(self._guard.challenge.answer(error))
-
-
-class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
-    """FasterAPI's router, which also gates what is added after the start; it matches as it always did."""
-
-    __slots__ = ("protection",)
-    root: Any
-
-    def __init__(self, protection: Protection, router: Any) -> None:
-        self.root = router.root
-        self.protection = protection
-
-    def add_route(self, method: str, path: str, handler: Any, metadata: dict[str, Any] | None = None) -> None:
-        """Add a route, behind its gate if the application has started."""
-        with self.protection.adding:
-            if not self.protection.late_route(method, path, handler, metadata or {}):
-                super().add_route(method, path, handler, metadata)
-
-
 async def _never(_request: Any, _tasks: Any, _caller: Any, _stack: Any) -> Any:
     raise RuntimeError("A closed route was entered.")
 
 
 # How a route runs that is served without being listed: not at all.
 NEVER: Final = Run(_never)
-
-# The slot in which FasterAPI keeps the OpenAPI document that it generated.
-_DOCUMENT: Final = Faster._openapi_cache  # noqa: SLF001
-
-
-def hooked(kind: Any, protection: Protection) -> type:
-    """The class of an application, with what differs where it is protected.
-
-    Args:
-        kind: the application's class; FasterAPI's own or one derived from it.
-        protection: of the application that is given the new class.
-    """
-
-    class Protected(kind):  # type: ignore[misc]  # known only now
-        __slots__ = ()
-        bailiwick = protection
-
-        async def _asgi_app(self, conn: Any, receive: Any, send: Any) -> None:
-            # A server without a lifespan: compile before anything is matched. Taken away once that is done.
-            if conn["type"] != "lifespan":
-                protection.enter(self)
-            await super()._asgi_app(conn, receive, send)
-
-        @property
-        def _openapi_cache(self) -> Any:
-            return _DOCUMENT.__get__(self)
-
-        @_openapi_cache.setter
-        def _openapi_cache(self, document: Any) -> None:
-            # FasterAPI generates a document once and keeps it: whoever asked for it is given this same object.
-            protection.describe(self, document)
-            _DOCUMENT.__set__(self, document)
-
-        async def _handle_lifespan(self, conn: Any, receive: Any, send: Any) -> None:
-            await protection.start(self, functools.partial(super()._handle_lifespan, conn), receive, send)
-
-        def websocket(self, path: str) -> Any:
-            """Register a WebSocket handler, behind its gate if the application has started."""
-            add = super().websocket
-
-            def decorator(handler: Any) -> Any:
-                with protection.adding:
-                    add(path)(protection.late_socket(self, path.rstrip("/") or "/", handler))
-                return handler
-
-            return decorator
-
-        def mount(self, path: str, app: Any, name: str | None = None) -> None:
-            """Mount an application, behind its gate if this one has started."""
-            with protection.adding:
-                super().mount(path, protection.late_mount(self, path, app), name)
-
-    if kind._handle_http is Faster._handle_http:  # noqa: SLF001
-        # An application that handles requests in its own way goes on doing so.
-        Protected._handle_http = straight_first(kind._handle_http)  # noqa: SLF001
-    Protected.__name__, Protected.__qualname__, Protected.__module__ = kind.__name__, kind.__qualname__, kind.__module__
-    return Protected

@@ -14,7 +14,6 @@ from bailiwick._asgi.gate import POLICY_VIOLATION, Gate
 from bailiwick.errors import BailiwickError, InvalidToken
 from bailiwick.graph import Access, RoutePlan
 from bailiwick.scopes import Principal
-from bailiwick.tokens.bearer import Answer
 
 from .internals import (
     BackgroundTasks,
@@ -28,51 +27,13 @@ from .internals import (
     send_answer,
     take_over,
 )
+from .refusals import sent
 from .running import NO_STACK, Run, SocketProgram
 from .straight import RAISED, STRAIGHT, Answering, Deliver
 
-__all__ = ["Refusal", "Sent", "guarded", "guarded_socket", "sent", "ungated"]
+__all__ = ["guarded", "guarded_socket", "ungated"]
 
 Refuse = Callable[[BailiwickError], Any]
-
-
-class Refusal(HTTPException):  # type: ignore[misc]  # FasterAPI ships no types
-    """A refusal as FasterAPI's own exception, with the exact challenge in its headers.
-
-    Attributes:
-        error: what was refused and why.
-    """
-
-    def __init__(self, error: BailiwickError, answer: Answer, detail: str) -> None:
-        headers = {
-            "-".join(part.capitalize() for part in name.split("-")).replace("Www-", "WWW-"): value
-            for name, value in answer.text_headers.items()
-            if name != "content-type"
-        }
-        super().__init__(status_code=answer.status, detail=detail, headers=headers)
-        self.error = error
-
-
-class Sent:
-    """A finished answer in the form in which FasterAPI takes responses."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-    async def to_asgi(self, send: Any) -> None:
-        """Send it."""
-        # A list of its own: a middleware adds to the one that it sees.
-        await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers]})
-        await send({"type": "http.response.body", "body": self.body})
-
-
-def sent(answer: Answer) -> Sent:
-    """An answer of the error contract as a response of FasterAPI."""
-    return Sent(answer.status, list(answer.headers), answer.body)
 
 
 class UntilExpiry:
