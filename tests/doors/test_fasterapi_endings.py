@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from either_side import client_of, connection, listened_to
+from either_side import client_of, connection, listened_to, over_socket
 from FasterAPI import (
     BackgroundTasks,
     Depends,
@@ -346,7 +346,7 @@ def test_what_a_websockets_handler_puts_off_runs_before_the_dependencies_are_lef
     def broken():
         raise ValueError("broken")
 
-    @app.websocket("/ws")
+    @app.websocket("/x")
     async def ws(
         socket: WebSocket,
         tasks: BackgroundTasks,
@@ -358,10 +358,7 @@ def test_what_a_websockets_handler_puts_off_runs_before_the_dependencies_are_lef
         await socket.accept()
         await socket.close()
 
-    with (
-        pytest.raises(ValueError, match="broken"),
-        TestClient(app).websocket_connect("/ws", headers=issuer.bearer("items")),
-    ):
-        pass
+    with pytest.raises(ValueError, match="broken"):
+        over_socket(app, issuer.bearer("items"))
 
     assert (opened[0].used, opened[0].is_open, str(opened[0].told)) == ([True], False, "broken")
