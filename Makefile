@@ -6,7 +6,7 @@ PY    := $(VENV)/bin/python
 RUNS  := $(VENV)/.installed-to-run
 STAMP := $(VENV)/.installed-with-tools
 UV    := $(shell command -v uv 2>/dev/null)
-# The first interpreter that is new enough; set PYTHON=... to choose another.
+# The first interpreter that is new enough. Another one: make test PYTHON=python3.13 VENV=.venv313
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
@@ -74,7 +74,7 @@ $(STAMP): pyproject.toml
 	@touch $(RUNS) $@
 
 ifneq ($(UV),)
-install = { test -x $(PY) || uv venv --quiet --python '>=3.11' $(VENV); } && \
+install = { test -x $(PY) || uv venv --quiet --python '$(or $(PYTHON),>=3.11)' $(VENV); } && \
 	echo "Installing $(2) into $(VENV) with uv ..." && \
 	uv pip install --quiet --python $(PY) -e '$(1)'
 else

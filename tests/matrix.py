@@ -2,12 +2,13 @@
 
 Each combination has a virtual environment of its own under `.matrix/`, kept for the next run. A
 version is a pattern, and its newest patch is taken; for Starlette, the newest and the oldest that
-this FastAPI says it takes.
+this FastAPI says it takes. The Python is the one that runs this: `make test-matrix PYTHON=python3.13 VENV=.venv313`.
 """
 
 import argparse
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 # FastAPI as pip spells it, and whether the oldest Starlette is tried too.
 PROMISED: Final = {
@@ -182,7 +184,7 @@ def versions_in(python: Path) -> dict[str, str]:
 
 
 def name_of(wanted: str, starlette: str) -> str:
-    return f"fastapi-{wanted.removeprefix('==').replace('.*', '.x') or 'newest'}-starlette-{starlette}"
+    return f"python-{PYTHON}-fastapi-{wanted.removeprefix('==').replace('.*', '.x') or 'newest'}-starlette-{starlette}"
 
 
 def try_version(folder: Path, arguments: Sequence[str], wanted: str, *, oldest_too: bool) -> list[Outcome]:
@@ -339,7 +341,7 @@ def main() -> int:
         say("\nSkipped:")
         for reason, where in reasons.items():
             say(f"  {reason}\n    {', '.join(where)}")
-    say()
+    say(f"\nOn Python {platform.python_version()}:")
     for line in table(outcomes):
         say(line)
     return 0 if outcomes and all(one.ok for one in outcomes) else 1

@@ -195,6 +195,16 @@ def test_the_package_describes_itself_by_what_is_there():
     assert ("proof" in package) is proves
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_pythons_that_a_page_names_are_those_of_the_package(page):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = re.findall(r"^Programming Language :: Python :: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert f"CPython {', '.join(said[:-1])} and {said[-1]}" in text.replace("\n", " ")
+    assert f"Python {project['requires-python'].removeprefix('>=')} or later" in text
+    assert said[0] == project["requires-python"].removeprefix(">=")
+
+
 def test_the_page_about_scopes_says_which_grants_a_presented_token_bounds():
     page = (ROOT / "docs" / "concepts" / "scopes.md").read_text(encoding="utf-8")
     assert re.search(r"^ *& what the presented token carries +\(exchange, refresh\)$", page, re.MULTILINE)

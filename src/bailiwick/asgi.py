@@ -285,7 +285,10 @@ class Guard:
             log.exception("on_decision failed for %s; the request is denied", route.label)
             raise InsufficientScope("The request was denied.", id="BW302") from broken
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # it knows this frame by now
         return caller
 
     async def _decide(self, route: RoutePlan, conn: Conn) -> Principal | None:

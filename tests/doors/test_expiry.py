@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import time
 from typing import Annotated
 
@@ -80,7 +81,7 @@ def starlette_default(guard, endpoint):
 def starlette_class(guard, endpoint):
     @guard.requires("items", on_expiry="close")
     class Endpoint(HTTPEndpoint):
-        get = endpoint if asyncio.iscoroutinefunction(endpoint) else staticmethod(endpoint)
+        get = endpoint if inspect.iscoroutinefunction(endpoint) else staticmethod(endpoint)
 
     return Starlette(routes=[Route("/x", Endpoint)])
 

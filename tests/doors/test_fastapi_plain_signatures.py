@@ -7,8 +7,9 @@ import types
 from typing import Annotated, Any, Generic, NewType, TypeVar
 
 import pytest
-from fastapi import Depends, FastAPI, Query, Security
+from fastapi import Body, Depends, FastAPI, Query, Security
 from fastapi.testclient import TestClient
+from typing_extensions import TypeAliasType
 
 from bailiwick import Principal
 from bailiwick._fastapi.hidden import Signatures, _hidden, _marked, _takes_values_only
@@ -69,16 +70,27 @@ class Odd(metaclass=Lenient):
         return list[item]
 
 
+T = TypeVar("T")
+Json = TypeAliasType("Json", "dict[str, Json] | list[Json] | str | int | None")
+if sys.version_info >= (3, 12):
+    exec("type Json = dict[str, Json] | list[Json] | str | int | None")
+
+
 def hiding(guard):
     """Functions that mention a guard where FastAPI does not look, or not in the way that was meant."""
     marker = Security(guard, scopes=("items",))
     number = Annotated[int, marker]
+    guarded = TypeAliasType("guarded", Annotated[T, marker], type_params=(T,))
+    pair = TypeAliasType("pair", tuple[T, T], type_params=(T,))
     return {
         "inside a list": annotated(list[number], []),
         "inside a list that is required": annotated(list[number]),
         "inside a tuple": annotated(tuple[number, ...], ()),
         "inside a union": annotated(number | None, None),
         "inside what a class makes of it": annotated(Odd[number], []),
+        "in what a generic alias adds": annotated(guarded[int], 1),
+        "in an argument of a generic alias": annotated(pair[number], ()),
+        "in the text of an alias": annotated(TypeAliasType("later", "list[number]"), []),
         "in front of a query": annotated(Annotated[int, marker, Query()], 1),
         "without Security": annotated(Annotated[int, guard], 1),
         "as a default": annotated(int, guard),
@@ -114,6 +126,19 @@ def test_a_claimed_signature_with_a_guard_that_fastapi_runs_is_guarded(guard, is
         assert client.get(path).status_code == 401
         assert client.get(path, headers=issuer.bearer("me")).status_code == 403
         assert client.get(path, headers=issuer.bearer("items")).status_code == 200
+
+
+def test_a_body_whose_type_leads_back_to_itself_is_read_to_its_end(guard, issuer):
+    app = FastAPI()
+    guard.protect(app)
+
+    @app.post("/", dependencies=[guard.requires("items")])
+    async def post(body: Annotated[Json, Body()]):
+        return body
+
+    client = TestClient(app)
+    assert client.post("/", json={"a": [1]}).status_code == 401
+    assert client.post("/", json={"a": [1]}, headers=issuer.bearer("items")).json() == {"a": [1]}
 
 
 def test_a_function_that_hides_a_guard_only_after_another_was_read_is_read_itself(guard):

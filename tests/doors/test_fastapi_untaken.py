@@ -1,6 +1,8 @@
 """A guarded route that takes neither a query parameter nor a cookie does not have them parsed; whoever takes one has it."""
 
 import dataclasses
+import gc
+import weakref
 from typing import Annotated
 
 import pytest
@@ -26,7 +28,7 @@ from starlette.requests import HTTPConnection
 
 from bailiwick import Principal
 from bailiwick._fastapi.internals import Dependant, takes_neither
-from bailiwick._fastapi.untaken import Untaken
+from bailiwick._fastapi.untaken import Untaken, untaken
 from bailiwick.fastapi import Guard
 
 
@@ -204,6 +206,57 @@ def test_a_body_that_the_handler_read_is_there_for_the_exception_handler(app, gu
     answered = ask(app, issuer, "POST", json={"number": "none"})
     assert answered.json() == ['{"number":"none"}', {"number": "none"}, {"number": "none"}, {"seen": "yes"}]
     assert ask(app, issuer, "POST", json={"number": "7"}).json() == 7
+
+
+def body_of(text):
+    async def receive():
+        return {"type": "http.request", "body": text, "more_body": False}
+
+    return receive
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("first", ["request", "view"])
+@pytest.mark.parametrize("gone", ["request", "view"])
+async def test_request_and_view_share_all_that_is_read_or_left_and_leave_nothing_behind(first, gone):
+    """The interpreter keeps an object's attributes in the object itself (3.13), until two objects share a dictionary."""
+
+    class Left:
+        pass
+
+    seen = []
+
+    async def handler(view):
+        seen.append(view)
+
+    handled = untaken(handler)
+    gc.disable()
+    try:
+        for turn in range(50):  # more than once: the interpreter specialises what is done often
+            request = Request({"type": "http", "headers": []}, body_of(b"%d" % turn))
+            await handled(request)
+            both = {"request": request, "view": seen.pop()}
+            one, other = both.pop(first), both.popitem()[1]
+            assert await one.body() == b"%d" % turn
+            assert other._body == await other.body() == b"%d" % turn
+            one.state.left = other.left = Left()
+            assert one.left is other.state.left
+            for number in range(40):  # more than an object has room for
+                setattr(other, f"more{number}", number)
+                assert getattr(one, f"more{number}") == number
+            del other.more0
+            assert not hasattr(one, "more0")
+
+            stays = one if gone != first else other
+            request = one = other = None
+            assert (stays.more39, stays._body, await stays.body()) == (39, b"%d" % turn, b"%d" % turn)
+            stays.later = turn
+            assert vars(stays)["later"] == turn
+            left = weakref.ref(stays.left)
+            stays = None
+            assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_forms_headers_paths_responses_and_yielding_dependencies_go_on_as_before(app, guard, issuer, parsed):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import pytest
 from either_side import client_of, listened_to, uploaded
@@ -23,6 +23,7 @@ from FasterAPI.openapi.generator import generate_openapi
 from FasterAPI.security import OAuth2PasswordBearer
 from promised_by_both import Door, Promises
 from starlette.testclient import TestClient
+from typing_extensions import TypeAliasType
 
 from bailiwick import Principal, ScopeSet, all_of, any_of
 from bailiwick.asgi import Resource
@@ -998,6 +999,36 @@ def test_an_alias_that_only_a_local_scope_knows_may_be_a_guards_whatever_it_is_c
         guard.plan(app)
     assert failed.value.id == "BW121"
     assert "open" not in client_of(app).get("/hidden").text
+
+
+def test_a_guard_in_an_alias_is_run_or_refused(guard, issuer):
+    any_type = TypeVar("any_type")
+    caller = TypeAliasType("caller", Annotated[Principal, Security(guard, scopes=["items"])])
+    guarded = TypeAliasType("guarded", Annotated[any_type, Security(guard, scopes=["items"])], type_params=(any_type,))
+    several = TypeAliasType("several", list[caller])
+
+    for annotation in (guarded[str], several):
+        app = Faster()
+
+        @app.get("/hidden")
+        async def hidden(x: annotation = ()):
+            return "open"
+
+        guard.protect(app, default=guard.public("nothing is settled by the route itself"))
+        with pytest.raises(ConfigurationError, match=r"/hidden.*never run") as failed:
+            guard.plan(app)
+        assert failed.value.id == "BW123"
+        assert "open" not in client_of(app).get("/hidden").text
+
+    app = Faster()
+
+    @app.get("/run")
+    async def run(x: caller):
+        return x.subject
+
+    guard.protect(app)
+    assert client_of(app).get("/run").status_code == 401
+    assert client_of(app).get("/run", headers=issuer.bearer("items")).text == "alice"
 
 
 def test_one_application_is_protected_once_and_only_declarations_settle_groups(app, guard):

@@ -6,14 +6,16 @@ import dataclasses
 import functools
 import inspect
 import random
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import pytest
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Dependant, Edge, Parameter, Reader, SecurityScopes, read_tree
-from bailiwick.graph.signature import read_signature, unresolved_in
+from bailiwick.graph.signature import metadata_in, read_signature, unresolved_in
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -304,6 +306,86 @@ def test_an_annotation_whose_evaluation_fails_in_any_way_stays_text() -> None:
     tree = read(call)
     assert names(tree) == {"dependencies": ["a"], "parameters": ["x"], "scopes": []}
     assert [one.text for one in tree.unresolved] == ["1 / 0"]
+
+
+# --- aliases: `type X = ...`, and what stands for it before Python 3.12 ----------------------------
+
+BEFORE_312 = """
+from typing import TypeVar
+from typing_extensions import TypeAliasType
+T = TypeVar("T")
+Word = TypeAliasType("Word", Annotated[str, mark])
+Again = TypeAliasType("Again", Word)
+Words = TypeAliasType("Words", list[Word])
+Marked = TypeAliasType("Marked", Annotated[T, mark], type_params=(T,))
+Pair = TypeAliasType("Pair", tuple[T, T], type_params=(T,))
+Texts = TypeAliasType("Texts", list["Word"])
+Json = TypeAliasType("Json", "dict[str, Json] | list[Json] | int | None")
+Trees = TypeAliasType("Trees", "list[Leaves] | None")
+Leaves = TypeAliasType("Leaves", "tuple[Trees, Annotated[int, mark]] | int")
+Unknown = TypeAliasType("Unknown", "list[Bosss]")
+"""
+
+SINCE_312 = """
+type Word = Annotated[str, mark]
+type Again = Word
+type Words = list[Word]
+type Marked[T] = Annotated[T, mark]
+type Pair[T] = tuple[T, T]
+type Texts = list["Word"]
+type Json = dict[str, Json] | list[Json] | int | None
+type Trees = list[Leaves] | None
+type Leaves = tuple[Trees, Annotated[int, mark]] | int
+type Unknown = list[Bosss]
+"""
+
+
+@pytest.fixture(params=[BEFORE_312, SINCE_312] if sys.version_info >= (3, 12) else [BEFORE_312])
+def aliases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    module = SimpleNamespace(__name__="aliases", Annotated=Annotated, mark=Depends(leaf))
+    monkeypatch.setitem(sys.modules, "aliases", module)
+    exec(compile(request.param, "aliases.py", "exec", dont_inherit=True), vars(module))
+    return module
+
+
+def annotated(annotation: Any) -> Callable[..., Any]:
+    def call(x: Any = None) -> None: ...
+
+    call.__annotations__["x"] = annotation
+    return call
+
+
+def test_what_an_alias_stands_for_is_read_through_every_alias_of_it(aliases: SimpleNamespace) -> None:
+    for alias in (aliases.Word, aliases.Again):
+        assert [one.call for one in read(annotated(alias)).dependencies] == [leaf]
+
+
+def test_a_marker_is_found_wherever_it_stands_in_an_alias(aliases: SimpleNamespace) -> None:
+    for annotation in (
+        aliases.Words,
+        aliases.Marked[int],
+        aliases.Pair[aliases.Word],
+        list[aliases.Pair[aliases.Pair[aliases.Marked[str]]]],
+        aliases.Texts,
+        aliases.Trees,
+        aliases.Leaves,
+    ):
+        assert list(metadata_in(annotation)) == [aliases.mark], annotation
+        assert names(read(annotated(annotation))) == {"dependencies": [], "parameters": ["x"], "scopes": []}
+
+
+def test_an_alias_that_leads_back_to_itself_is_read_to_its_end(aliases: SimpleNamespace) -> None:
+    for annotation in (aliases.Json, list[aliases.Json], aliases.Pair[aliases.Json], Annotated[aliases.Json, "x"]):
+        tree = read(annotated(annotation))
+        assert ([one.name for one in tree.parameters], tree.unresolved) == (["x"], ())
+        assert aliases.mark not in metadata_in(annotation)
+
+
+def test_an_alias_of_a_name_that_nobody_knows_is_reported_as_text(aliases: SimpleNamespace) -> None:
+    for annotation in (aliases.Unknown, list[aliases.Unknown]):
+        (one,) = read(annotated(annotation)).unresolved
+        assert one.text in {"Unknown", "list[Bosss]"}
+        assert not list(metadata_in(annotation))
 
 
 # --- what is refused ------------------------------------------------------------------------------

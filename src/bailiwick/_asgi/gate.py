@@ -142,7 +142,7 @@ class Gate:
         try:
             return await self.guard.admit(self.entry(conn), conn)
         except BailiwickError as refusal:
-            return refusal
+            return handed_on(refusal)
 
     async def _enter(self, conn: Conn, receive: Receive, send: Send) -> None:
         guard = self.guard
@@ -200,6 +200,22 @@ def standing_at(app: Any) -> Any:
         app: what is called for a connection.
     """
     return app.__self__ if isinstance(app, MethodType) else app
+
+
+def handed_on(refusal: BailiwickError) -> BailiwickError:
+    """A refusal that was raised, as a value: without its frames, and those of what it came from.
+
+    They lead to whoever is given it, and that one holds it: garbage that only the collector finds. Frames of coroutines
+    that have ended lead to whoever waited for them from Python 3.12 on.
+
+    Args:
+        refusal: what was caught, and is not raised again.
+    """
+    one: BaseException | None = refusal
+    while one is not None and one.__traceback__ is not None:
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return refusal
 
 
 Told = Principal | BailiwickError | None  # the caller; or a refusal; or neither, which takes longer to tell
@@ -279,7 +295,7 @@ def verify_now_of(verifier: object) -> VerifyNow:
         try:
             return cached(credentials[len(BEARER) :].decode("ascii"))
         except BailiwickError as refusal:
-            return refusal
+            return handed_on(refusal)
 
     return remembered
 

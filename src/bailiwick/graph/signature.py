@@ -6,6 +6,7 @@ framework serves such a route open (PEP 563 with a name that only a local scope 
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import re
 import sys
@@ -123,8 +124,8 @@ def split_annotation(annotation: Any) -> tuple[Any, tuple[object, ...]]:
     for _ in range(MAX_ALIASES):
         if get_origin(annotation) is Annotated:
             annotation, metadata = annotation.__origin__, (*annotation.__metadata__, *metadata)
-        elif type(annotation).__name__ == "TypeAliasType":
-            annotation = annotation.__value__
+        elif _is_alias(annotation) and (value := _stands_for(annotation)) is not _UNKNOWN:
+            annotation = value
         else:
             break
     return annotation, metadata
@@ -132,34 +133,66 @@ def split_annotation(annotation: Any) -> tuple[Any, tuple[object, ...]]:
 
 def metadata_in(annotation: Any) -> Iterator[Any]:
     """What `Annotated` adds anywhere in a type, in the order in which it is written: also where no framework looks."""
-    if type(annotation).__name__ == "TypeAliasType":
-        yield from metadata_in(annotation.__value__)
-    elif get_origin(annotation) is Annotated:
-        yield from metadata_in(annotation.__origin__)
-        yield from annotation.__metadata__
-    else:
-        for part in get_args(annotation):
-            yield from metadata_in(part)
+    for part in _parts(annotation, []):
+        if get_origin(part) is Annotated:
+            yield from part.__metadata__
 
 
 def plain_type(annotation: Any) -> Any:
     """A type without what `Annotated` adds to it."""
-    while get_origin(annotation) is Annotated:
-        annotation = annotation.__origin__
-    return annotation
+    return split_annotation(annotation)[0]
+
+
+def _is_alias(annotation: Any) -> bool:
+    return type(annotation).__name__ == "TypeAliasType"  # typing's since 3.12, or that of typing_extensions
+
+
+_UNKNOWN: Final = object()
+
+
+def _stands_for(alias: Any) -> Any:
+    try:
+        return alias.__value__
+    except Exception:  # noqa: BLE001 - it is evaluated when it is asked for, and may raise anything
+        return _UNKNOWN
+
+
+def _parts(annotation: Any, opened: list[Any], names: dict[str, Any] | None = None) -> Iterator[Any]:
+    """Everything that an annotation is made of, innermost first.
+
+    Args:
+        annotation: a type, or text.
+        opened: the aliases that were looked into; one may lead back to itself (`type Json = list[Json] | int`).
+        names: inside an alias, what its text may use.
+    """
+    if names is not None and (text := _text_of(annotation)) is not None:
+        annotation = _resolved(text, names)
+    if get_origin(annotation) is Annotated:
+        yield from _parts(annotation.__origin__, opened, names)
+    elif get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from _parts(part, opened, names)
+    # Of a generic one, `Alias[int]`, the alias is the origin.
+    for alias in (annotation, get_origin(annotation)):
+        if _is_alias(alias) and all(alias is not one for one in opened):
+            opened.append(alias)
+            if (value := _stands_for(alias)) is _UNKNOWN:
+                yield alias.__name__
+            else:
+                module = sys.modules.get(alias.__module__, builtins)
+                yield from _parts(value, opened, {**vars(module), alias.__name__: alias})
+    yield annotation
+
+
+def _text_of(annotation: Any) -> str | None:
+    if isinstance(annotation, ForwardRef):
+        return annotation.__forward_arg__
+    return annotation if isinstance(annotation, str) else None
 
 
 def _texts(annotation: Any) -> Iterator[str]:
     """Every part of an annotation that stayed text."""
-    if isinstance(annotation, str):
-        yield annotation
-    elif isinstance(annotation, ForwardRef):
-        yield annotation.__forward_arg__
-    elif get_origin(annotation) is Annotated:
-        yield from _texts(annotation.__origin__)
-    elif get_origin(annotation) is not Literal:
-        for part in get_args(annotation):
-            yield from _texts(part)
+    return (text for part in _parts(annotation, []) if (text := _text_of(part)) is not None)
 
 
 def unresolved_in(parameters: Iterable[inspect.Parameter]) -> Iterator[Unresolved]:

@@ -43,6 +43,9 @@ _TUNNELS: Final = tuple(
     ip_network(one)
     for one in ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96")
 )
+# Of these `is_global` says this in one Python and that in another. Protocol assignments (RFC 6890), among them the anycast
+# addresses of the nearest gateway (RFC 7723) and relay (RFC 8155); documentation (RFC 9637); segment routing (RFC 9602).
+_ASSIGNED: Final = tuple(ip_network(one) for one in ("192.0.0.0/24", "2001::/23", "3fff::/20", "5f00::/16"))
 _JSON: Final = re.compile(r"application/(?:[a-z0-9!#$&^_.-]+\+)?json", re.IGNORECASE)
 _AGE: Final = re.compile(r"max-age\s*=\s*\"?([0-9]{1,9})\"?", re.IGNORECASE)
 
@@ -75,6 +78,8 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, IPv6Address) and (ip.scope_id or ip.is_site_local or any(ip in one for one in _TUNNELS)):
+        return False
+    if any(ip in one for one in _ASSIGNED):
         return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
