@@ -62,19 +62,20 @@ async def ask(app, headers, query):
 async def left_by_each(app, requests):
     """How many objects a request of each kind leaves to the collector."""
     left = {}
-    for name, (headers, query, status) in requests.items():
-        for _ in range(3):
-            assert await ask(app, headers, query) == status
-        gc.collect()
-        gc.freeze()  # what was there before is not looked through again, which would take most of the time
-        gc.disable()
-        try:
+    gc.collect()
+    gc.freeze()  # what was there before is not looked through again and again, which would take most of the time
+    gc.disable()
+    try:
+        for name, (headers, query, status) in requests.items():
+            for _ in range(3):
+                assert await ask(app, headers, query) == status
+            gc.collect()
             for _ in range(REQUESTS):
                 await ask(app, headers, query)
             left[name] = gc.collect() / REQUESTS
-        finally:
-            gc.enable()
-            gc.unfreeze()
+    finally:
+        gc.enable()
+        gc.unfreeze()
     return left
 
 
