@@ -27,8 +27,8 @@ from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection
 
 from bailiwick import Principal
-from bailiwick._fastapi.internals import Dependant, takes_neither
-from bailiwick._fastapi.untaken import Untaken, untaken
+from bailiwick._fastapi.internals import Dependant, untaken_in
+from bailiwick._fastapi.untaken import Untaken, without
 from bailiwick.fastapi import Guard
 
 
@@ -106,6 +106,26 @@ def test_what_default_settles_and_what_is_public_leave_them_unparsed_too(catalog
     for path in ("/settled?a=b", "/public?a=b"):
         assert ask(app, issuer, path=path).json() == "read"
     assert parsed == []
+
+
+def test_who_takes_the_query_alone_has_no_cookies_parsed_and_the_other_way_round(app, guard, issuer, parsed):
+    @app.get("/query", dependencies=[guard.requires("items")])
+    async def query(page: Annotated[list[int], Query()]):
+        return page
+
+    async def cookie(seen: Annotated[str, Cookie()]):
+        return seen
+
+    @app.get("/cookie")
+    async def nested(seen: Annotated[str, Depends(cookie)], caller: Annotated[Principal, Security(guard)]):
+        return [seen, caller.subject]
+
+    assert ask(app, issuer, path="/query?page=2&page=3").json() == [2, 3]
+    assert ask(app, issuer, path="/query").status_code == 422
+    assert set(parsed) == {"query_params"}
+    parsed.clear()
+    assert ask(app, issuer, path="/cookie?page=2").json() == ["yes", "alice"]
+    assert set(parsed) == {"cookies"}
 
 
 def whole_request(request: Request):
@@ -229,7 +249,7 @@ async def test_request_and_view_share_all_that_is_read_or_left_and_leave_nothing
     async def handler(view):
         seen.append(view)
 
-    handled = untaken(handler)
+    handled = without({"query_params", "cookies"})(handler)
     gc.disable()
     try:
         for turn in range(50):  # more than once: the interpreter specialises what is done often
@@ -367,9 +387,15 @@ def test_a_tree_with_anything_that_is_not_known_is_shown_everything():
     class Newer(Dependant):
         matrix_params: list = dataclasses.field(default_factory=list)
 
-    assert takes_neither(Newer(), "ours")
-    assert not takes_neither(Newer(matrix_params=["one"]), "ours")
-    assert not takes_neither(Dependant(dependencies=[Newer(matrix_params=["one"])]), "ours")
-    assert takes_neither(Dependant(http_connection_param_name="ours"), "ours")
-    assert not takes_neither(Dependant(request_param_name="ours"), "ours")
-    assert not takes_neither(Dependant(http_connection_param_name="theirs"), "ours")
+    both = {"query_params", "cookies"}
+    assert untaken_in(Newer(), "ours") == both
+    assert untaken_in(Newer(matrix_params=["one"]), "ours") == set()
+    assert untaken_in(Dependant(dependencies=[Newer(matrix_params=["one"])]), "ours") == set()
+    assert untaken_in(Dependant(http_connection_param_name="ours"), "ours") == both
+    assert untaken_in(Dependant(request_param_name="ours"), "ours") == set()
+    assert untaken_in(Dependant(http_connection_param_name="theirs"), "ours") == set()
+    assert untaken_in(Dependant(query_params=["one"]), "ours") == {"cookies"}
+    assert untaken_in(Dependant(query_params=["one"], request_param_name="theirs"), "ours") == set()
+    taking = [Dependant(cookie_params=["one"]), Dependant()]
+    assert untaken_in(Dependant(dependencies=taking), "ours") == {"query_params"}
+    assert untaken_in(Dependant(query_params=["one"], dependencies=taking), "ours") == set()

@@ -14,10 +14,10 @@ from bailiwick._starlette.entrance import UNDER
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, RoutePlan, combine
 
-from .internals import Place, fast_app, has_own_handler, is_observed, overrides_of, takes_neither
+from .internals import Place, fast_app, has_own_handler, is_observed, overrides_of, untaken_in
 from .pruning import CONNECTION, Pruning
 from .reading import Declared, Part
-from .untaken import untaken
+from .untaken import without
 
 if TYPE_CHECKING:
     from .protection import Protection
@@ -78,7 +78,8 @@ def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
     own = has_own_handler(place)
     pruned, chain = Pruning(guard).prune(place.dependant, chained=own)
     tree = place.dependant if pruned is None else pruned
-    around = [untaken] if own and takes_neither(tree, CONNECTION) else []
+    untaken = untaken_in(tree, CONNECTION) if own else None
+    around = [without(untaken)] if untaken else []
     if chain is not None:
         around.append(chain.before)
     if pruned is None and not around:

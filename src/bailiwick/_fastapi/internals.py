@@ -60,7 +60,7 @@ __all__ = [
     "serve_first",
     "set_app",
     "solve_here",
-    "takes_neither",
+    "untaken_in",
     "watch_changes",
     "with_children",
 ]
@@ -589,8 +589,7 @@ def is_plain_dependency(node: Dependant) -> bool:
     return not (_asks("is_gen_callable", node) or _asks("is_async_gen_callable", node))
 
 
-# What of a dependency may be there where neither the query nor a cookie is taken, and nobody is given the request to
-# look for them; a node with anything else, known or new, is shown all.
+# What of a dependency takes neither the query nor a cookie; one with anything else, known or new, may take both.
 _NEITHER: Final = (_PLAIN - {"http_connection_param_name", "request_param_name"}) | {
     "background_tasks_param_name",
     "body_params",
@@ -599,20 +598,26 @@ _NEITHER: Final = (_PLAIN - {"http_connection_param_name", "request_param_name"}
     "path_params",
     "response_param_name",
 }
+# The fields that take one of them, and what that is called on a request.
+_ONE: Final = {"cookie_params": "cookies", "query_params": "query_params"}
 
 
-def takes_neither(tree: Dependant, connection: str) -> bool:
-    """Whether nothing in a dependency tree takes a query parameter or a cookie, or the request itself.
+def untaken_in(tree: Dependant, connection: str) -> set[str]:
+    """Which of `query_params` and `cookies` nothing in a dependency tree takes: neither as a parameter nor with the request.
 
     Args:
         tree: the root.
         connection: the name under which functions of ours are given the request; they look for neither.
     """
+    untaken = set(_ONE.values())
     for one in dataclasses.fields(tree):
         value = getattr(tree, one.name)
-        if value and one.name not in _NEITHER and (one.name, value) != ("http_connection_param_name", connection):
-            return False
-    return all(takes_neither(child, connection) for child in tree.dependencies)
+        if not value or one.name in _NEITHER or (one.name, value) == ("http_connection_param_name", connection):
+            continue
+        untaken -= {_ONE[one.name]} if one.name in _ONE else untaken
+    for child in tree.dependencies:
+        untaken &= untaken_in(child, connection)
+    return untaken
 
 
 def runs_in_a_thread(node: Dependant) -> bool:
