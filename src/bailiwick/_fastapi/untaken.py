@@ -27,7 +27,7 @@ class _NoQuery(Untaken):
 
 
 class _NoCookies(Untaken):
-    cookies: Mapping[str, str] = MappingProxyType({})  # type: ignore[assignment]
+    cookies: Mapping[str, str] = MappingProxyType({})  # type: ignore[assignment]  # a property, of a dict, in Starlette
 
 
 class _Neither(_NoQuery, _NoCookies):

@@ -1,4 +1,7 @@
-"""Where a protection is let into a FasterAPI application, which has slots and no place for hooks."""
+"""Where a protection is let into a FasterAPI application, which has slots and no place for hooks.
+
+What is hooked has private names only. `internals.HOOKS` lists them, and a FasterAPI without one of them is refused.
+"""
 
 import functools
 from typing import TYPE_CHECKING, Any, Final

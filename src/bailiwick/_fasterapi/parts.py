@@ -14,12 +14,12 @@ from .internals import address_of
 if TYPE_CHECKING:
     from .protection import Protection
 
-__all__ = ["Attempts", "Mounted", "Served", "plan_of", "plans_below"]
+__all__ = ["Gathering", "Mounted", "Served", "plan_of", "plans_below"]
 
 Found = TypeVar("Found")
 
 
-class Attempts:
+class Gathering:
     """Reads one after the other what an application serves, and goes on where something is declared wrongly.
 
     Attributes:

@@ -16,7 +16,7 @@ from bailiwick.graph.signature import source_of
 from .declarations import Need
 from .hooks import Router, hooked
 from .internals import Faster, RadixRouter, address_of, is_documentation, path_key, served_by
-from .parts import Attempts, Mounted, Served, plan_of, plans_below
+from .parts import Gathering, Mounted, Served, plan_of, plans_below
 from .reading import Declared, entry_of, read_declared, read_route
 from .refusals import Refusals
 from .running import Run, SocketProgram, run_of
@@ -87,14 +87,14 @@ class Protection:
             self._at = {}
             self.unused = set(self.mounts)
             self.by_themselves = set()
-            attempt = Attempts()
-            routes = attempt(self._read_alone, [(one["method"].upper(), one["path"], one) for one in self._routes()])
+            gather = Gathering()
+            routes = gather(self._read_alone, [(one["method"].upper(), one["path"], one) for one in self._routes()])
             operations = [served.operation for served in routes]
-            listed = {served.address for served in routes} | {address_of(*where) for where in attempt.failed}
+            listed = {served.address for served in routes} | {address_of(*where) for where in gather.failed}
             routes += self._unlisted(listed)
-            attempt(self._read_socket_alone, [("WS", path, handler) for path, handler in self._replaced])
-            sockets = attempt(self._read_socket_alone, [("WS", *one) for one in self.app._ws_routes.items()])  # noqa: SLF001
-            mounts = attempt(self._read_mount_at, [("MOUNT", *one) for one in self.app._mounts])  # noqa: SLF001
+            gather(self._read_socket_alone, [("WS", path, handler) for path, handler in self._replaced])
+            sockets = gather(self._read_socket_alone, [("WS", *one) for one in self.app._ws_routes.items()])  # noqa: SLF001
+            mounts = gather(self._read_mount, [("MOUNT", *one) for one in self.app._mounts])  # noqa: SLF001
             # Of two equal registrations at one address the later one is served, and stands in the plan once.
             entries = {served.address: served.entry for served in routes}
             parts = [
@@ -103,7 +103,7 @@ class Protection:
                 *(part for inner, _ in mounts for part in inner),
             ]
             below, plan = plans_below(parts), plan_of(parts)
-            (plan if strict else Plan(())).check(attempt.wrong)
+            (plan if strict else Plan(())).check(gather.wrong)
             for served in routes:
                 self._put(served)
             for (path, _), (_, socket) in zip(list(self.app._ws_routes.items()), sockets, strict=True):  # noqa: SLF001
@@ -286,10 +286,7 @@ class Protection:
         self._check_address(method, path, found[0])
         return found
 
-    def _read_mount_at(self, _method: str, path: str, mounted: Any) -> tuple[Sequence[RoutePlan | Mounted], Any]:
-        return self._read_mount(path, mounted)
-
-    def _read_mount(self, path: str, mounted: Any) -> tuple[Sequence[RoutePlan | Mounted], Any]:
+    def _read_mount(self, _method: str, path: str, mounted: Any) -> tuple[Sequence[RoutePlan | Mounted], Any]:
         """What a mounted application declares, and what is to stand in its place.
 
         Raises:
@@ -415,7 +412,7 @@ class Protection:
         """What is to be mounted for an application that is mounted now."""
         if self._plan is None or app is not self.app:
             return mounted
-        entries, gate = self._read_mount(path.rstrip("/"), mounted)
+        entries, gate = self._read_mount("MOUNT", path.rstrip("/"), mounted)
         self._extend(entries)
         return gate
 

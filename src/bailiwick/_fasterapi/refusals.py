@@ -60,7 +60,7 @@ class Refusals:
     def __init__(self, guard: Any, app: Any) -> None:
         self._guard = guard
         self._app = app
-        self._answers = {error: sent(answer) for error, answer in guard._answers.items()}  # noqa: SLF001
+        self._answers = {error: sent(answer) for error, answer in guard._answers.items()}  # noqa: SLF001 - made once, for every door
         self.handler = self.answer  # one object, to be known again
 
     def make(self, error: BailiwickError) -> Any:

@@ -47,7 +47,7 @@ def straight_first(rest: Any) -> Any:
             conn[RAISED] = error, request
         else:
             await deliver(send, value)
-            if tasks is not None and tasks._tasks:  # noqa: SLF001
+            if tasks is not None and tasks._tasks:  # noqa: SLF001 - there is no other way to ask whether there are any
                 await tasks.run()
             return
         await rest(self, conn, receive, send)
