@@ -79,9 +79,15 @@ def test_cve_2021_32677_a_cookie_is_no_credential_so_another_site_has_nothing_to
 
 @pytest.mark.parametrize("name", ["CVE-2026-33946", "GHSA-qvqr-5cv7-wh35"])
 def test_cve_2026_33946_ghsa_qvqr_5cv7_wh35_a_connection_stays_its_callers_and_ends_with_their_token(
-    app, guard, issuer, name
+    catalog, issuer, name
 ):
     heard = []
+    ends = int(time.time()) + 60
+    app, guard = (
+        FastAPI(),
+        Guard(catalog, issuer.cached(), now=lambda: ends - 1),
+    )  # a second is left, whenever this runs
+    guard.protect(app)
 
     @app.websocket("/ws")
     async def ws(websocket: WebSocket, caller=guard.requires("items")):
@@ -91,7 +97,7 @@ def test_cve_2026_33946_ghsa_qvqr_5cv7_wh35_a_connection_stays_its_callers_and_e
         await websocket.send_text("still here")
 
     client = TestClient(app)
-    with client.websocket_connect("/ws", headers=issuer.bearer("items", lifetime=1)) as socket:
+    with client.websocket_connect("/ws", headers=issuer.bearer("items", exp=ends)) as socket:
         # Somebody else's token, as good as it is, is text like any other on a connection that is open.
         socket.send_text(f"Bearer {issuer.token('items', 'mallory', lifetime=600)}")
         with pytest.raises(WebSocketDisconnect) as closed:
