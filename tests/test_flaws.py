@@ -9,6 +9,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 FLAWS = tomllib.loads((TESTS / "flaws.toml").read_text())["flaw"]
+OWN = sorted((TESTS / "own_flaws").glob("*.toml"))
 
 
 def names_in(file):
@@ -41,3 +42,15 @@ def test_every_test_that_is_named_after_a_flaw_is_in_the_list():
         for name in names_in(file):
             if re.search(r"_(cve_\d{4}_\d{4,}|ghsa(_\w{4}){3})(_|$)", name):
                 assert f"{file}::{name}" in listed, name
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
+def test_a_fault_of_our_own_is_noticed_by_tests_that_exist(path):
+    fault = tomllib.loads(path.read_text())
+    assert fault.keys() == {"found", "what", "severity", "tests"}
+    assert fault["what"].endswith(".")
+    assert fault["severity"] in {"critical", "high", "medium", "low"}
+    assert fault["tests"]
+    for node in fault["tests"]:
+        file, _, name = node.partition("::")
+        assert name in names_in(file), node
