@@ -35,7 +35,7 @@ PROMISED: Final = {
     "==0.150.*": True,
     "": True,
 }
-# Where internals changed (see `bailiwick._fastapi.internals`): the first and last release of each kind.
+# Where internals changed (see `bailiwick.frameworks.fastapi.compat`): the first and last release of each kind.
 TURNING_POINTS: Final = {
     "==0.137.2": False,
     "==0.139.*": False,

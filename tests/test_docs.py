@@ -254,7 +254,7 @@ def test_every_option_of_a_guard_and_of_the_verifier_is_in_the_reference_with_it
     text = (ROOT / "docs" / "reference" / "guard.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## ([\w.]+)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
     for kind in (asgi.Guard, fastapi.Guard, fasterapi.Guard, JWTVerifier):
-        module = "bailiwick.tokens" if kind is JWTVerifier else kind.__module__
+        module = {JWTVerifier: "bailiwick.tokens", asgi.Guard: "bailiwick.asgi"}.get(kind, kind.__module__)
         table = sections[f"{module}.{kind.__name__}"].partition("### ")[0]
         said = {
             name: meaning

@@ -16,8 +16,9 @@ PACKAGE = ROOT / "src" / "bailiwick"
 
 # -- the law -------------------------------------------------------------------------------
 
-DOORS = {"asgi", "starlette", "fastapi", "fasterapi"}
-FOR_DOORS = {"scopes", "graph", "tokens", "remote"}
+# The modules at the root that hold a Guard; each sees the adapter of its framework, and what that one sees.
+GUARDS = {"asgi", "starlette", "fastapi", "fasterapi"}
+ENGINE = {"scopes", "graph", "tokens", "guard"}
 
 # Besides these, every room may import `errors`. `testing` may import anything.
 MAY_IMPORT = {
@@ -30,23 +31,28 @@ MAY_IMPORT = {
     "machine": {"authority"},
     "storage": {"authority", "scopes"},
     "audit": {"graph", "scopes"},
-    "asgi": FOR_DOORS,
-    "starlette": FOR_DOORS | {"asgi"},
-    "fastapi": FOR_DOORS | {"asgi", "starlette"},
-    "fasterapi": FOR_DOORS | {"asgi", "starlette"},
+    "guard": {"scopes", "graph", "tokens"},
+    "frameworks": set(),
+    "frameworks.starlette": ENGINE,
+    "frameworks.fastapi": ENGINE | {"frameworks.starlette"},
+    "frameworks.fasterapi": ENGINE,
+    "asgi": ENGINE,
+    "starlette": ENGINE | {"asgi", "frameworks.starlette"},
+    "fastapi": ENGINE | {"asgi", "frameworks.starlette", "frameworks.fastapi"},
+    "fasterapi": ENGINE | {"asgi", "frameworks.fasterapi"},
     "web": {"authority", "tokens", "scopes", "starlette"},
     "server": {"authority", "machine", "storage", "web", "tokens", "remote", "scopes"},
     # The demo prints the plan that its door enforces; the plan's words are graph's.
-    "demo": {*DOORS, "server", "scopes", "graph"},
+    "demo": {*GUARDS, "server", "scopes", "graph"},
     "cli": {"server", "storage", "authority", "audit", "scopes", "demo", "(the package)"},
     "(the package)": {"scopes"},
     "__main__": {"cli"},
 }
-# The folder behind a door is the door's own.
-SAME_ROOM = {f"_{name}": name for name in (*DOORS, "server")} | {"__init__": "(the package)"}
+# The folder behind a public module is that module's own.
+SAME_ROOM = {"_server": "server", "__init__": "(the package)"}
 # Of these rooms others see a part only.
 SEEN_OF = {("storage", "authority"): {"records", "store"}}
-LAZILY = {"cli": DOORS}  # inside functions, so that a command starts without a framework
+LAZILY = {"cli": GUARDS}  # inside functions, so that a command starts without a framework
 
 PURE = {"errors", "scopes", "graph", "authority"}
 # Sockets, files, clocks, dice, processes, and everything that has them inside.
@@ -63,12 +69,12 @@ CLOCKS = {"now", "utcnow", "today"}
 
 # A foreign package appears where its kind of knowledge lives, and nowhere else.
 FOREIGN = {
-    "fastapi": {"fastapi", "demo"},
-    "faster_api": {"fasterapi"},
-    "faster_api_web": {"fasterapi"},
-    "FasterAPI": {"fasterapi"},
-    "starlette": {*DOORS, "web", "server", "demo"},
-    "pydantic": {"fastapi", "demo", "web", "server", "cli"},
+    "fastapi": {"fastapi", "frameworks.fastapi", "demo"},
+    "faster_api": {"frameworks.fasterapi"},
+    "faster_api_web": {"frameworks.fasterapi"},
+    "FasterAPI": {"frameworks.fasterapi"},
+    "starlette": {"starlette", "fastapi", "frameworks.starlette", "frameworks.fastapi", "web", "server", "demo"},
+    "pydantic": {"frameworks.fastapi", "demo", "web", "server", "cli"},
     "pydantic_settings": {"server", "cli"},
     "joserfc": {"tokens"},
     "cryptography": {"tokens", "machine"},
@@ -118,8 +124,14 @@ def tree_of(path):
 
 
 def room_of(path):
-    top = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return SAME_ROOM.get(top, top)
+    return room_at(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def room_at(parts):
+    """The room of a module by its path below the package: each adapter of a framework is one of its own."""
+    if parts[0] == "frameworks" and parts[1:2] != ("__init__",):
+        return ".".join(parts[:2])
+    return SAME_ROOM.get(parts[0], parts[0])
 
 
 def room_named(dotted):
@@ -132,7 +144,7 @@ def room_named(dotted):
     top = parts[1]
     if not ((PACKAGE / top).is_dir() or (PACKAGE / f"{top}.py").is_file()):
         return "(the package)"  # `from bailiwick import ScopeSet`
-    return SAME_ROOM.get(top, top)
+    return room_at(parts[1:])
 
 
 def targets(node, path):

@@ -30,14 +30,14 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from . import asgi
-from ._asgi.declared import Public
-from ._asgi.needs import DOCUMENTATION, DeclaringGuard, endpoints_of
-from ._fastapi import internals
-from ._fastapi.declarations import Anonymous, Need
-from ._fastapi.protection import Protection, protection_of
-from ._starlette.answers import answer, answer_here
 from .errors import BailiwickError, ConfigurationError
+from .frameworks.fastapi import compat
+from .frameworks.fastapi.protection import Protection, protection_of
+from .frameworks.fastapi.scope_dependency import Anonymous, Need
+from .frameworks.starlette.error_handlers import answer, answer_here
 from .graph import Plan
+from .guard.dependencies import DOCUMENTATION, DeclaringGuard, endpoints_of
+from .guard.policy import Public
 from .scopes import Catalog, Ownership, Principal, Requirement
 
 __all__ = ["Guard", "Ownership"]
@@ -75,7 +75,7 @@ class Guard(DeclaringGuard, SecurityBase):
         description: str | None = None,
         **options: Any,
     ) -> None:
-        internals.check_version()
+        compat.check_version()
         DeclaringGuard.__init__(self, catalog, verifier, **options)
         self.scheme_name = scheme_name
         self.anonymous = Anonymous(self)

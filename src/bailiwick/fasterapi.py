@@ -25,17 +25,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import asgi
-from ._asgi.connection import Conn
-from ._asgi.declared import Public
-from ._asgi.needs import DOCUMENTATION, DeclaringGuard, endpoints_of
-from ._fasterapi.declarations import Need, Security, SecurityScopes
-from ._fasterapi.internals import Depends, Faster, Request, check_version
-from ._fasterapi.openapi import scheme_of
-from ._fasterapi.protection import Protection, protection_of
-from ._fasterapi.refusals import Refusal, sent
-from ._fasterapi.serving import caller_of
 from .errors import BailiwickError, ConfigurationError
+from .frameworks.fasterapi.compat import Depends, Faster, Request, check_version
+from .frameworks.fasterapi.error_handlers import Refusal, sent
+from .frameworks.fasterapi.handlers import caller_of
+from .frameworks.fasterapi.openapi import scheme_of
+from .frameworks.fasterapi.protection import Protection, protection_of
+from .frameworks.fasterapi.scope_dependency import Need, Security, SecurityScopes
 from .graph import Plan
+from .guard.asgi_types import Conn
+from .guard.dependencies import DOCUMENTATION, DeclaringGuard, endpoints_of
+from .guard.policy import Public
 from .scopes import Catalog, Ownership, Principal, Requirement, all_of
 
 __all__ = ["Guard", "Ownership", "Security", "SecurityScopes", "require_scope"]

@@ -24,15 +24,15 @@ from starlette.routing import Route
 from starlette.websockets import WebSocket
 
 from . import asgi
-from ._asgi.declared import as_requirement, closes_on_expiry, step_up_of
-from ._starlette.answers import answer
-from ._starlette.endpoints import guarded_endpoint
-from ._starlette.fallback import is_readable
-from ._starlette.marks import MARK, PublicMark, name_of, source_of
-from ._starlette.protection import Protection, protection_of
-from ._starlette.walk import Walk
 from .errors import ConfigurationError
+from .frameworks.starlette.endpoint_metadata import MARK, PublicMark, name_of, source_of
+from .frameworks.starlette.endpoints import guarded_endpoint
+from .frameworks.starlette.error_handlers import answer
+from .frameworks.starlette.fallback import is_readable
+from .frameworks.starlette.protection import Protection, protection_of
+from .frameworks.starlette.route_reader import Walk
 from .graph import Access, Kind, Plan, RoutePlan, combine
+from .guard.policy import as_requirement, closes_on_expiry, step_up_of
 from .scopes import Requirement
 
 __all__ = ["Guard"]

@@ -50,7 +50,7 @@ def alike(clients, issuer, method="GET", path="/", *, scope="users:read posts:re
 @pytest.fixture
 def chains(monkeypatch):
     """The paths of the requests for which a chain ran."""
-    from bailiwick._fastapi.chains import Chain
+    from bailiwick.frameworks.fastapi.compiled_dependencies import Chain
 
     paths = []
     original = Chain.before

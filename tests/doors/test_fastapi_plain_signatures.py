@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 from typing_extensions import TypeAliasType
 
 from bailiwick import Principal
-from bailiwick._fastapi.hidden import Signatures, _hidden, _marked, _takes_values_only
 from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard
+from bailiwick.frameworks.fastapi.signature_checks import Signatures, _hidden, _marked, _takes_values_only
 from bailiwick.graph.signature import read_signature
 
 

@@ -18,9 +18,9 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Match, Mount, Route, Router, request_response
 from starlette.testclient import TestClient
 
-from bailiwick._starlette.watched import WatchedRoutes
 from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard as FastAPIGuard
+from bailiwick.frameworks.starlette.route_list import WatchedRoutes
 from bailiwick.starlette import Guard as StarletteGuard
 
 INCLUDED = "_IncludedRouter"  # what FastAPI puts into the list since 0.137; before, routes are declared again

@@ -9,7 +9,7 @@ from fastapi.security import SecurityScopes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bailiwick._fastapi.straight import Call, itself, written_out
+from bailiwick.frameworks.fastapi.generated_calls import Call, itself, written_out
 from bailiwick.scopes import Principal, ScopeSet
 
 ADA = Principal("ada", ScopeSet(["a"]))

@@ -27,9 +27,9 @@ from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection
 
 from bailiwick import Principal
-from bailiwick._fastapi.internals import Dependant, untaken_in
-from bailiwick._fastapi.untaken import Untaken, without
 from bailiwick.fastapi import Guard
+from bailiwick.frameworks.fastapi.compat import Dependant, untaken_in
+from bailiwick.frameworks.fastapi.untaken import Untaken, without
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_an_override_that_takes_the_query_is_given_it(app, guard, issuer):
 
 def test_what_telemetry_observes_is_the_whole_request(app, guard, issuer, parsed):
     """It may be switched on when routes have been served already: from then on each connection names it."""
-    from bailiwick._fastapi.internals import TELEMETRY
+    from bailiwick.frameworks.fastapi.compat import TELEMETRY
 
     @app.get("/", dependencies=[guard.requires("items")])
     async def read():

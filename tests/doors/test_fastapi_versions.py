@@ -16,9 +16,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import WebSocketDenialResponse
 
 from bailiwick import Principal, ScopeSet, all_of
-from bailiwick._fastapi.internals import check_version
 from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard
+from bailiwick.frameworks.fastapi.compat import check_version
 
 
 @pytest.fixture

@@ -1496,10 +1496,10 @@ def test_whoever_generates_the_document_is_given_the_security_and_a_late_route_i
 
 
 def test_an_old_fasterapi_is_refused():
-    from bailiwick._fasterapi import internals
+    from bailiwick.frameworks.fasterapi import compat
 
-    internals.check_version("0.2.14")
-    internals.check_version("0.3.0")
+    compat.check_version("0.2.14")
+    compat.check_version("0.3.0")
     with pytest.raises(ConfigurationError) as refused:
-        internals.check_version("0.2.13")
+        compat.check_version("0.2.13")
     assert refused.value.id == "BW124"

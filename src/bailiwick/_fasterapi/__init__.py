@@ -1,1 +1,0 @@
-"""The folder behind the FasterAPI door: what is declared, how it is read, settled, run and served."""

@@ -1,1 +1,0 @@
-"""What stands behind the Starlette door: marks on endpoints, reading routes, gating them, answering errors."""

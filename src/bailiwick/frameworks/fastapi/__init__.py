@@ -1,0 +1,1 @@
+"""The FastAPI adapter: reading its routes and dependency trees, gates, OpenAPI."""

@@ -1,0 +1,631 @@
+"""Everything of FastAPI's internals that the FastAPI door touches, in one place.
+
+FastAPI's public names are imported by the door itself. What stands here has changed between
+releases, or has no public name; `make test-matrix` runs the door's tests on releases from 0.123.10 on.
+
+* 0.137 made `app.routes` a tree: an included router is one entry, and each inclusion has its own
+  "effective context" with its own `path` and `dependant` (0.137.2 has a walker for it). Before, an
+  included route was declared again on whatever included it.
+* 0.138 brought `app.frontend()`: routes that are tried after all others.
+* 0.140 made `Dependant` a slotted dataclass without cached properties; before, a copy would have
+  carried the cached values of the original.
+* 0.142.1 builds the handler of an included route once for each inclusion, and keeps it as the
+  context's `app`. From 0.137 to 0.142.0 it is built for each request, inside the route's `handle`.
+"""
+
+import contextvars
+import copy
+import dataclasses
+import inspect
+import re
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Final
+
+import fastapi
+from fastapi import routing
+from fastapi.dependencies import models, utils
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from starlette.requests import HTTPConnection, Request
+from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
+
+from bailiwick.errors import ConfigurationError
+from bailiwick.frameworks.starlette.fallback import Fallback, fallback_of
+from bailiwick.frameworks.starlette.pending_routes import ATTEMPTS, own_handle
+from bailiwick.frameworks.starlette.route_list import Listeners
+from bailiwick.frameworks.starlette.route_tracker import Changes, Reading
+from bailiwick.guard.gate import NoOverrides
+
+__all__ = [
+    "ROUTING",
+    "SOLVER",
+    "TELEMETRY",
+    "Dependant",
+    "Place",
+    "cache_key_of",
+    "check_version",
+    "fast_app",
+    "has_own_handler",
+    "is_documentation",
+    "is_observed",
+    "is_overridden",
+    "is_plain_dependency",
+    "kind_of",
+    "overrides_of",
+    "places",
+    "runs_in_a_thread",
+    "serve_first",
+    "set_app",
+    "solve_here",
+    "untaken_in",
+    "watch_changes",
+    "with_children",
+]
+
+ASGIApp = Callable[..., Any]
+
+TELEMETRY: Final = "fastapi.telemetry"  # on each connection of an application that is observed
+
+# Where FastAPI's handlers find, when a request comes, what solves its dependencies: FastAPI's function, or what a library has put
+# in its place. Looked at for each request, and so no function, which takes longer to call.
+ROUTING: Final = vars(routing)
+SOLVER: Final = "solve_dependencies"
+
+UNSUPPORTED: Final = {(0, 137, 0), (0, 137, 1)}
+OLDEST: Final = (0, 123, 10)
+
+_iter_contexts: Callable[..., Iterator[Any]] | None = getattr(routing, "iter_route_contexts", None)
+_context_var: contextvars.ContextVar[Any] | None = getattr(routing, "_effective_route_context_var", None)
+_with_body_limit: Callable[..., ASGIApp] | None = getattr(routing, "wrap_app_with_body_limit", None)
+
+
+def check_version(version: str | None = None) -> None:
+    """Refuse a FastAPI on which routes cannot be walked.
+
+    Args:
+        version: a version of FastAPI; None means the installed one.
+
+    Raises:
+        ConfigurationError: the version is older than 0.123.10, or 0.137.0 or 0.137.1.
+    """
+    version = fastapi.__version__ if version is None else version
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    if numbers < OLDEST or numbers in UNSUPPORTED:
+        raise ConfigurationError(
+            f"FastAPI {version} is not supported: Bailiwick needs 0.123.10 or later, and neither 0.137.0 nor 0.137.1.",
+            id="BW124",
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """One route of a FastAPI application as the framework will really serve it.
+
+    Attributes:
+        route: what the router dispatches to: a route, or the effective context of an included one.
+        original: the route as it was declared.
+        path: the path inside this application, prefixes included.
+        dependant: FastAPI's dependency tree of the route, or None if it has none.
+        methods: the HTTP methods, sorted; empty if there are none.
+        provider: the application whose `dependency_overrides` count here, or None.
+    """
+
+    route: Any
+    original: BaseRoute
+    path: str
+    dependant: Dependant | None
+    methods: tuple[str, ...] = ()
+    provider: Any = None
+
+    @property
+    def served(self) -> BaseRoute:
+        """The route that connections are handed to: FastAPI makes some routes anew where they are included."""
+        return self.route if isinstance(self.route, BaseRoute) else self.original
+
+    @property
+    def endpoint(self) -> Any:
+        """The handler, or what is mounted."""
+        for holder in (self.route, self.original):
+            endpoint = getattr(holder, "endpoint", None) or getattr(holder, "app", None)
+            if endpoint is not None:
+                return endpoint
+        return self.original
+
+    @property
+    def is_mount(self) -> bool:
+        """Whether another application stands behind it."""
+        return isinstance(self.original, Mount | Host)
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether it is a WebSocket route."""
+        return isinstance(self.original, WebSocketRoute)
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it is what a router serves where no route matches."""
+        return isinstance(self.original, Fallback)
+
+    @property
+    def documented(self) -> str:
+        """The path as OpenAPI writes it, without convertors."""
+        return getattr(self.route, "path_format", None) or self.path
+
+    @property
+    def in_schema(self) -> bool:
+        """Whether OpenAPI describes it."""
+        return isinstance(self.original, routing.APIRoute) and bool(getattr(self.route, "include_in_schema", True))
+
+
+def _place(route: Any, original: BaseRoute, path: str | None = None, *, provider: Any) -> Place:
+    # A WebSocket route does not say whose overrides count; they are those of the router's application.
+    provider = getattr(route, "dependency_overrides_provider", None) or provider
+    path = path if path is not None else getattr(route, "path", "") or ""
+    methods = getattr(route, "methods", None) or getattr(original, "methods", None) or ()
+    return Place(route, original, path, getattr(route, "dependant", None), tuple(sorted(methods)), provider)
+
+
+def places(router: Any, reading: Reading) -> Iterator[Place]:
+    """Every route that a router can reach, in the order in which it tries them.
+
+    Args:
+        router: `app.router`, or a plain Starlette router.
+        reading: what is under way: it notes what was read of routers that are included.
+    """
+    provider = getattr(router, "dependency_overrides_provider", None)
+    for route in router.routes:
+        if _iter_contexts is None or type(route).__name__ != "_IncludedRouter":
+            yield _place(route, route, provider=provider)
+            continue
+        for context in _contexts(route, reading):
+            served = context.starlette_route if context.starlette_route is not None else context
+            yield _place(served, context.original_route, provider=provider)
+    # app.frontend(): tried after everything else.
+    for entry in _low_priority(router, reading):
+        original = getattr(entry, "original_route", entry)
+        path = getattr(entry, "frontend_prefix", "") or "/"
+        yield _place(entry, original, path, provider=provider)
+    fallback = fallback_of(router)
+    if fallback is not None:
+        yield _place(fallback, fallback, provider=provider)
+
+
+def _contexts(inclusion: Any, reading: Reading) -> Iterator[Any]:
+    """The routes of an included router as they are served, and of those that it includes in turn."""
+    for candidate in _Listed.of(inclusion, "effective_candidates").read(reading):
+        if type(candidate) is type(inclusion):
+            yield from _contexts(candidate, reading)
+        else:
+            yield candidate
+
+
+def _low_priority(router: Any, reading: Reading) -> Iterator[Any]:
+    """What `app.frontend()` serves, of the router itself and of those that it includes."""
+    yield from getattr(router, "_low_priority_routes", ())
+    for route in router.routes:
+        if hasattr(route, "effective_low_priority_routes"):
+            yield from _Listed.of(route, "effective_low_priority_routes").read(reading)
+
+
+class _Listed:
+    """Stands in for a method by which an inclusion lists what it serves.
+
+    FastAPI makes these routes anew, without our gates, when it looks for a match and the included router has changed. A change
+    from another thread may come after the connection has passed the entrance, which asks for changes. So whoever
+    asks for the list is given one that has been read.
+    """
+
+    __slots__ = ("_plain", "_read")
+
+    def __init__(self, plain: Callable[[], list[Any]]) -> None:
+        self._plain = plain
+        self._read: list[tuple[weakref.ref[Changes], list[Any]]] = []
+
+    @classmethod
+    def of(cls, inclusion: Any, name: str) -> "_Listed":
+        """What stands in for the method `name` of an inclusion."""
+        listed = vars(inclusion).get(name)
+        if not isinstance(listed, cls):
+            listed = cls(getattr(inclusion, name))
+            setattr(inclusion, name, listed)
+        return listed
+
+    def read(self, reading: Reading) -> list[Any]:
+        """The list as it is now, of which gates are about to be put in front."""
+        listed = self._plain()
+        reading.at_the_end.append(partial(self._was_read, weakref.ref(reading.changes), listed))
+        return listed
+
+    def _was_read(self, changes: "weakref.ref[Changes]", listed: list[Any]) -> None:
+        left = [one for one in self._read if one[0]() not in {None, changes()}]
+        self._read = [*left, (changes, listed)]
+
+    def __call__(self) -> list[Any]:
+        for _ in range(ATTEMPTS):
+            listed = self._plain()
+            late = [changes for one, read in self._read if read is not listed and (changes := one()) is not None]
+            if not late:
+                return listed
+            for changes in late:
+                changes.heard()
+                changes.keep_up()
+        raise ConfigurationError("An included router goes on changing while its routes are read.", id="BW303")
+
+
+def watch_changes(router: Any, reading: Reading) -> None:
+    """Let it be heard whenever a route is added to `router`, or to a router that it includes.
+
+    Args:
+        router: `app.router`.
+        reading: what is under way.
+    """
+    mark = getattr(router, "_mark_routes_changed", None)
+    if mark is not None:
+        if not isinstance(mark, _Marked):
+            mark = router._mark_routes_changed = _Marked(mark)  # noqa: SLF001
+        mark.listeners.add(reading.heard)
+    for route in router.routes:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            reading.add_list(included)
+            watch_changes(included, reading)
+
+
+class _Marked:
+    """Stands in for a router's `_mark_routes_changed`."""
+
+    def __init__(self, mark: Callable[[], None]) -> None:
+        self.mark = mark
+        # A router may be included by several applications, and each must hear of it; it may also outlive them.
+        self.listeners = Listeners()
+
+    def __call__(self) -> None:
+        self.mark()
+        for changed in self.listeners:
+            changed()
+
+
+def serve_first(router: Any, route: BaseRoute) -> None:
+    """Add a route before all others.
+
+    Args:
+        router: `app.router`.
+        route: the route.
+    """
+    router.routes.insert(0, route)
+    mark = getattr(router, "_mark_routes_changed", None)  # the list does not tell those who include the router
+    if mark is not None:
+        mark()
+
+
+def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
+    """Put a gate where the router hands a matched connection over.
+
+    The router has matched by then, so 404, 405 and redirects stay what they are, and the decision
+    never depends on how a path was written (CVE-2026-48710).
+
+    Args:
+        place: the route.
+        wrap: makes the gate from the application that it guards; it is given an earlier gate too.
+    """
+    route = place.route
+    if getattr(route, "app", None) is not None and _hands_over(place):
+        route.app = wrap(route.app)
+        return
+    # An included route on FastAPI up to 0.142.0, a frontend, a route that handles connections in a way of its own.
+    handling = place.served
+    handle: Any = own_handle(handling) or partial(type(handling).handle, handling)
+    if not isinstance(handle, _Handle):
+        handle = _Handle(handling, handle)
+        handling.handle = handle  # type: ignore[method-assign]
+    if route is handling:
+        handle.gate = wrap(handle.gate)
+    else:
+        route.bailiwick_gate = wrap(getattr(route, "bailiwick_gate", handle.plain))
+
+
+def _hands_over(place: Place) -> bool:
+    """Whether the route's `handle` is the framework's, and passes every matched connection to `app`."""
+    if place.is_fallback:
+        return True
+    if not isinstance(place.route, BaseRoute) and not isinstance(place.original, routing.APIRoute):
+        return True  # an included frontend: the router calls the context's `app` itself
+    handling = place.served
+    return type(handling).handle in _FRAMEWORKS and own_handle(handling) is None
+
+
+_FRAMEWORKS: Final = frozenset(
+    kind.handle for kind in (Route, WebSocketRoute, Mount, Host, routing.APIRoute, routing.APIWebSocketRoute)
+)
+
+
+class _Handle:
+    """Stands in for a route's `handle`, and finds the gate of the inclusion through which the connection came.
+
+    Each inclusion has a gate of its own, kept on its effective context: the same route may be included
+    behind different requirements. FastAPI names the context on the connection when it has matched.
+    """
+
+    __slots__ = ("gate", "plain", "route")
+
+    def __init__(self, route: BaseRoute, plain: ASGIApp) -> None:
+        self.route = route
+        self.plain = plain
+        self.gate = plain
+
+    async def __call__(self, conn: Any, receive: Any, send: Any) -> None:
+        context = conn.get("fastapi", {}).get("effective_route_context")
+        if context is None or context.original_route is not self.route:
+            await self.gate(conn, receive, send)
+            return
+        methods = getattr(context, "methods", None)
+        if methods and conn.get("method") not in methods:
+            await self.plain(conn, receive, send)  # it answers 405, as it does in front of any other gate
+            return
+        # No gate: the inclusion belongs to an application that nobody protects.
+        await getattr(context, "bailiwick_gate", self.plain)(conn, receive, send)
+
+
+def with_children(dependant: Dependant, children: Sequence[Dependant], **changes: Any) -> Dependant:
+    """A copy of a dependency tree's node with other children; nothing that was cached is carried over."""
+    return dataclasses.replace(dependant, dependencies=list(children), **changes)
+
+
+def fast_app(
+    place: Place, full: ASGIApp, dependant: Dependant, around: Iterable[Callable[[Any], Any]] = ()
+) -> ASGIApp | None:
+    """The route's application, built by FastAPI itself over another dependency tree.
+
+    Args:
+        place: an HTTP route of FastAPI.
+        full: the route's application as it stands, without a gate.
+        dependant: the tree to use.
+        around: what is put around the route's handler, the innermost first.
+
+    Returns:
+        An ASGI application, or None for a route that is not FastAPI's own, or that somebody wrapped or rebuilt.
+    """
+    original = place.original
+    if not isinstance(original, routing.APIRoute) or type(original).handle is not routing.APIRoute.handle:
+        return None
+    handler = _handler(place, dependant)
+    if handler is None or (getattr(place.route, "app", None) is not None and not _is_built_over(full, handler)):
+        return None
+    for wrap in around:
+        handler = wrap(handler)
+    app: ASGIApp = routing.request_response(handler)
+    if _with_body_limit is not None:
+        app = _with_body_limit(app, getattr(place.route, "max_body_size", None))
+    return app
+
+
+def _handler(place: Place, dependant: Dependant) -> Any:
+    """What FastAPI builds over a dependency tree for a route; None if this FastAPI cannot be asked for it."""
+    original: Any = place.original
+    clone = copy.copy(place.route)
+    clone.dependant = dependant
+    if place.route is original:
+        return clone.get_route_handler()
+    if _context_var is None:
+        return None
+    token = _context_var.set(clone)
+    try:
+        return original.get_route_handler()
+    finally:
+        _context_var.reset(token)
+
+
+def has_own_handler(place: Place) -> bool:
+    """Whether a route's handler is FastAPI's, and nothing around it: route classes may map exceptions there, or make
+    another request for what runs inside ("Custom Request and APIRoute class"), and libraries put theirs around it.
+
+    Args:
+        place: the route.
+    """
+    original = place.original
+    if (
+        place.dependant is None
+        or getattr(type(original), "get_route_handler", None) is not routing.APIRoute.get_route_handler
+        or "get_route_handler" in vars(original)
+    ):
+        return False
+    handler = _handler(place, place.dependant)
+    return _is_of(routing, handler) and handler.__code__.co_qualname == "get_request_handler.<locals>.app"
+
+
+def _is_built_over(app: Any, handler: Any) -> bool:
+    """Whether an application is what FastAPI builds over such a handler, and nothing around or instead of it.
+
+    Route classes put their own around `self.app`, and libraries build a route's application anew.
+    """
+    while type(app) in _LIMITS:
+        app = app.app
+    # Not a proxy of one, which would answer with the code of what it stands around; see `_is_of`.
+    if type(app) is not FunctionType or app.__code__ is not _REQUEST_RESPONSE:
+        return False
+    cell = dict(zip(app.__code__.co_freevars, app.__closure__ or (), strict=True)).get("f")
+    if cell is None:
+        return False
+    built: Any = cell.cell_contents
+    return type(built) is type(handler) and getattr(built, "__code__", None) is getattr(handler, "__code__", handler)
+
+
+async def _no_response(_request: Any) -> Any:
+    """A handler, to look at what FastAPI builds over one."""
+
+
+def _limits() -> frozenset[type]:
+    """What FastAPI puts around a route that has a limit for its body."""
+    found: set[type] = set()
+    if _with_body_limit is not None:
+        app: Any = _with_body_limit(_no_response, 1)
+        while app is not _no_response:
+            found.add(type(app))
+            app = app.app
+    return frozenset(found)
+
+
+_REQUEST_RESPONSE: Final = getattr(routing.request_response(_no_response), "__code__", None)
+_LIMITS: Final = _limits()
+
+
+_DOCUMENTATION: Final = frozenset(
+    code for code in inspect.unwrap(fastapi.FastAPI.setup).__code__.co_consts if isinstance(code, CodeType)
+)
+
+
+def overrides_of(place: Place) -> Any:
+    """What has the mapping `dependency_overrides` for this route; a test may fill it later, or put another there."""
+    return place.provider if hasattr(place.provider, "dependency_overrides") else NoOverrides
+
+
+def is_documentation(place: Place) -> bool:
+    """Whether it is one of the pages, or the document, that FastAPI made itself: not whatever else stands at their paths."""
+    route = place.original
+    if not isinstance(route, Route) or place.dependant is not None or not {"GET", "HEAD"}.issuperset(place.methods):
+        return False
+    return getattr(route.endpoint, "__code__", None) in _DOCUMENTATION
+
+
+def is_observed(conn: Any) -> bool:
+    """Whether somebody is shown what a handler is called with and how its dependencies run, which is to be what the route's
+    author wrote: FastAPI's telemetry (0.165), which names itself also on connections that it leaves out; or a library
+    that has put its own in the place of FastAPI's functions for it, as logfire does.
+
+    Args:
+        conn: the ASGI connection scope.
+    """
+    return TELEMETRY in conn or not (
+        _is_of(utils, ROUTING.get(SOLVER)) and _is_of(routing, routing.run_endpoint_function)
+    )
+
+
+def _is_of(module: ModuleType, function: Any) -> bool:
+    """Whether a function was written in a module: what stands in for it may say so, but sees other globals.
+
+    A proxy, as wrapt makes them for New Relic and Datadog, answers in the name of the function behind it whatever is asked of it,
+    even for its class. Only Python knows better.
+    """
+    return type(function) is FunctionType and function.__globals__ is vars(module)
+
+
+def is_overridden(call: Any, conn: HTTPConnection) -> bool:
+    """Whether a test has put something in the place of a dependency, for the application that serves a connection.
+
+    Args:
+        call: the dependency.
+        conn: the connection.
+    """
+    return call in getattr(conn.scope.get("app"), "dependency_overrides", ())
+
+
+async def solve_here(call: Any, scopes: Sequence[str], conn: HTTPConnection) -> Any:
+    """Run what stands in for a dependency, as FastAPI would run it in this place.
+
+    Args:
+        call: the dependency that is overridden.
+        scopes: those of the place.
+        conn: the request or WebSocket, as dependencies are given it.
+
+    Raises:
+        RequestValidationError: what the dependency takes from the request is not there; of a WebSocket likewise.
+    """
+    path = "/".join(f"{{{name}}}" for name in conn.path_params)
+    # Only the call is looked at: FastAPI reads the signature of what stands in for it.
+    asked = Dependant(call=call, name="value", path=path, own_oauth_scopes=list(scopes))
+    solved = await utils.solve_dependencies(
+        request=conn,  # type: ignore[arg-type]
+        dependant=Dependant(path=path, dependencies=[asked]),
+        dependency_overrides_provider=conn.scope.get("app"),
+        async_exit_stack=conn.scope["fastapi_inner_astack"],
+        embed_body_fields=False,
+    )
+    if solved.errors:
+        is_request = isinstance(conn, Request)
+        raise (RequestValidationError if is_request else WebSocketRequestValidationError)(solved.errors)
+    return solved.values["value"]
+
+
+# What of a dependency a chain can supply; a node with anything else, known or new, is the solver's.
+_PLAIN: Final = frozenset(
+    {
+        "call",
+        "dependencies",
+        "http_connection_param_name",
+        "name",
+        "own_oauth_scopes",
+        "parent_oauth_scopes",
+        "path",
+        "request_param_name",
+        "scope",
+        "security_scopes_param_name",
+        "use_cache",
+    }
+)
+
+
+def _asks(name: str, node: Dependant) -> bool:
+    # Properties of the node until 0.139, functions since.
+    function = getattr(models, f"_{name}", None)
+    return bool(function(node.call) if function is not None else getattr(node, name))
+
+
+def kind_of(node: Dependant) -> str:
+    """How FastAPI runs a dependency or handler: "coroutine", "generator", "async generator" or "function"."""
+    if _asks("is_async_gen_callable", node):
+        return "async generator"
+    if _asks("is_gen_callable", node):
+        return "generator"
+    return "coroutine" if _asks("is_coroutine_callable", node) else "function"
+
+
+def is_plain_dependency(node: Dependant) -> bool:
+    """Whether a dependency takes nothing of a request that would have to be read, and leaves nothing to close."""
+    if any(getattr(node, one.name) for one in dataclasses.fields(node) if one.name not in _PLAIN):
+        return False
+    return not (_asks("is_gen_callable", node) or _asks("is_async_gen_callable", node))
+
+
+# What of a dependency takes neither the query nor a cookie; one with anything else, known or new, may take both.
+_NEITHER: Final = (_PLAIN - {"http_connection_param_name", "request_param_name"}) | {
+    "background_tasks_param_name",
+    "body_params",
+    "concurrency",
+    "header_params",
+    "path_params",
+    "response_param_name",
+}
+# The fields that take one of them, and what that is called on a request.
+_ONE: Final = {"cookie_params": "cookies", "query_params": "query_params"}
+
+
+def untaken_in(tree: Dependant, connection: str) -> set[str]:
+    """Which of `query_params` and `cookies` nothing in a dependency tree takes: neither as a parameter nor with the request.
+
+    Args:
+        tree: the root.
+        connection: the name under which functions of ours are given the request; they look for neither.
+    """
+    untaken = set(_ONE.values())
+    for one in dataclasses.fields(tree):
+        value = getattr(tree, one.name)
+        if not value or one.name in _NEITHER or (one.name, value) == ("http_connection_param_name", connection):
+            continue
+        untaken -= {_ONE[one.name]} if one.name in _ONE else untaken
+    for child in tree.dependencies:
+        untaken &= untaken_in(child, connection)
+    return untaken
+
+
+def runs_in_a_thread(node: Dependant) -> bool:
+    """Whether FastAPI calls a dependency in a thread, because it is no coroutine function."""
+    return not _asks("is_coroutine_callable", node)
+
+
+def cache_key_of(node: Dependant) -> Any:
+    """What FastAPI remembers the result of a dependency under, within one request."""
+    function = getattr(models, "_get_cache_key", None)
+    return function(dependant=node) if function is not None else node.cache_key  # type: ignore[attr-defined]

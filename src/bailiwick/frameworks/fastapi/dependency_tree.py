@@ -1,0 +1,157 @@
+"""What a route's dependency tree declares, read from the tree that FastAPI will run."""
+
+from typing import Any, Final
+
+from fastapi.security.base import SecurityBase
+
+from bailiwick.errors import ConfigurationError
+from bailiwick.frameworks.fastapi.compat import Dependant
+from bailiwick.frameworks.fastapi.scope_dependency import Anonymous, Need
+from bailiwick.graph import StepUp
+from bailiwick.guard.guard import Guard
+from bailiwick.guard.policy import Public
+from bailiwick.scopes import Requirement, all_of
+
+__all__ = [
+    "Declared",
+    "Part",
+    "check_scopes_are_read",
+    "documentation_paths",
+    "is_empty",
+    "read_tree",
+    "settle",
+]
+
+
+# The calls from the route down to the guard, and what is required there.
+Part = tuple[tuple[Any, ...], Requirement | None]
+
+
+class Declared:
+    """What one route's dependency tree declares for one guard."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.optional: list[Part] = []
+        self.public: list[Public] = []
+        # The other guards and schemes that FastAPI finds in the tree.
+        self.others: list[Any] = []
+        # Nodes that are given scopes which nothing at or below them looks at.
+        self.unread: list[Dependant] = []
+        self.step_up: StepUp | None = None
+        self.close_on_expiry = False
+
+
+def is_empty(declared: Declared) -> bool:
+    """Whether nothing settles the route."""
+    return not (declared.parts or declared.optional or declared.public)
+
+
+def settle(declared: Declared, settled: Need | Public | None) -> None:
+    """Add a declaration that does not come from the dependency tree."""
+    if isinstance(settled, Public):
+        declared.public.append(settled)
+    elif settled is not None:
+        _add_need(declared, settled, settled.requirement)
+
+
+def _add_need(
+    declared: Declared, need: Need, requirement: Requirement | None, above: tuple[Any, ...] = (), where: str = ""
+) -> None:
+    if need.optional:
+        declared.optional.append(((*above, need), requirement))
+    else:
+        declared.parts.append(((*above, need), requirement))
+    if need.step_up is not None:
+        try:
+            declared.step_up = need.step_up if declared.step_up is None else declared.step_up & need.step_up
+        except ConfigurationError as bad:
+            raise ConfigurationError(f"{where}: {bad.description}", id=bad.id) from bad
+    declared.close_on_expiry = declared.close_on_expiry or need.close_on_expiry
+
+
+def check_scopes_are_read(declared: Declared, where: str) -> None:
+    """Refuse scopes on a guarded route that nothing could enforce: they would only look like protection.
+
+    Raises:
+        ConfigurationError: there are such scopes (microsoft-identity-web#1571).
+    """
+    if not declared.parts:
+        return
+    for node in declared.unread:
+        name = getattr(node.call, "__name__", type(node.call).__name__)
+        raise ConfigurationError(
+            f"{where}: Security({name}, scopes={list(node.own_oauth_scopes or ())!r}) declares scopes, but neither {name} "
+            "nor anything below it looks at them. Use guard.requires(...), or let it depend on the guard.",
+            id="BW123",
+        )
+
+
+def _scopes_of(node: Dependant, where: str) -> Requirement | None:
+    """The scopes that a node sees: those of the places above it, then its own."""
+    names = dict.fromkeys([*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ())])
+    if not names:
+        return None
+    try:
+        return all_of(*names)
+    except ConfigurationError as bad:
+        raise ConfigurationError(f"{where}: {bad.description}", id=bad.id) from bad
+
+
+def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above: tuple[Any, ...] = ()) -> None:
+    """Collect what a route's tree declares for this guard; FastAPI ANDs all of it, and so does the plan.
+
+    Args:
+        guard: whose declarations count.
+        node: FastAPI's tree of the route.
+        declared: what is added to.
+        where: the route's name for messages.
+        above: the calls between the route and this node.
+
+    Raises:
+        ConfigurationError: scopes that break the grammar, or that nothing would look at.
+    """
+    for child in node.dependencies:
+        call: Any = child.call
+        if isinstance(getattr(call, "__self__", None), Guard) and call.__name__ in _DECLARATIONS:
+            raise ConfigurationError(
+                f"{where}: Depends(guard.{call.__name__}) checks nothing; write guard.{call.__name__}(...) without Depends.",
+                id="BW123",
+            )
+        if isinstance(call, Need) and call.guard is guard:
+            inherited = _scopes_of(child, where)
+            if inherited is None or call.requirement is None:
+                requirement = call.requirement or inherited
+            else:
+                requirement = inherited & call.requirement
+            _add_need(declared, call, requirement, above, where)
+        elif call is guard:
+            declared.parts.append(((*above, call), _scopes_of(child, where)))
+        elif isinstance(call, Public):
+            declared.public.append(call)
+        else:
+            other = call.guard if isinstance(call, Need | Anonymous) else call
+            if isinstance(other, SecurityBase) and other is not guard and other not in declared.others:
+                declared.others.append(other)
+            if child.own_oauth_scopes and not _reads_scopes(child):
+                declared.unread.append(child)
+            read_tree(guard, child, declared, where, (*above, call))
+
+
+_DECLARATIONS: Final = frozenset({"optional", "owner_or", "public", "requires"})
+
+
+def _reads_scopes(node: Dependant) -> bool:
+    # FastAPI's own schemes only read a header: scopes beside one are documented, and nothing checks them
+    # (fastapi-azure-auth#197). A scheme that looks at scopes says so in its signature, as any function does.
+    return (
+        node.security_scopes_param_name is not None
+        or isinstance(node.call, Need | Anonymous)
+        or any(_reads_scopes(child) for child in node.dependencies)
+    )
+
+
+def documentation_paths(app: Any) -> set[str]:
+    """List the paths at which an application serves its OpenAPI document and pages."""
+    names = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
+    return {path for name in names if (path := getattr(app, name, None))}

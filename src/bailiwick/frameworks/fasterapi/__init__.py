@@ -1,0 +1,1 @@
+"""The FasterAPI adapter: reading its routes, gates, running dependencies, OpenAPI."""

@@ -1,0 +1,280 @@
+"""What FasterAPI calls in place of a handler: decide from the headers, then run, or answer the refusal."""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from bailiwick.errors import BailiwickError, InvalidToken
+from bailiwick.frameworks.fasterapi.compat import (
+    BackgroundTasks,
+    HTTPException,
+    Request,
+    RequestValidationError,
+    WebSocket,
+    WebSocketState,
+    answer_to,
+    apply_model,
+    send_answer,
+    take_over,
+)
+from bailiwick.frameworks.fasterapi.dependency_runner import NO_STACK, Run, SocketProgram
+from bailiwick.frameworks.fasterapi.error_handlers import sent
+from bailiwick.frameworks.fasterapi.fast_path import RAISED, STRAIGHT, Answering, Deliver
+from bailiwick.graph import Access, RoutePlan
+from bailiwick.guard.gate import POLICY_VIOLATION, Gate
+from bailiwick.guard.guard import Guard
+from bailiwick.scopes import Principal
+
+__all__ = ["guarded", "guarded_socket", "ungated"]
+
+Refuse = Callable[[BailiwickError], Any]
+
+
+class UntilExpiry:
+    """A response that ends when the caller's token does; one that has not begun by then is a refusal."""
+
+    def __init__(self, answer: Any, deadline: float, guard: Any) -> None:
+        self._answer = answer
+        self._deadline = deadline
+        self._guard = guard
+
+    async def to_asgi(self, send: Any) -> None:
+        """Send it, for as long as the token is good."""
+        begun = False
+        window = anyio.CancelScope(deadline=self._deadline)
+
+        async def watched(message: Any) -> None:
+            nonlocal begun
+            if anyio.current_time() >= window.deadline:
+                # A response that never waits for anything has no other moment in which it could be ended.
+                window.cancel()
+                await anyio.lowlevel.checkpoint()
+                raise _Over  # where the response shields itself
+            begun = True
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                window.deadline = math.inf  # all was sent in time; what the response does now is its own affair
+
+        try:
+            with window:
+                await self._answer.to_asgi(watched)
+        except _Over:
+            pass
+        if window.cancel_called and not begun:
+            # FasterAPI asks no exception handler any more: this is the answer whichever there are.
+            error = _expired()
+            self._guard.note(error)
+            await sent(self._guard.challenge.answer(error)).to_asgi(send)
+
+
+class _Over(Exception):
+    """The token has expired; nothing more is sent."""
+
+
+class LeftAfterwards:
+    """An answer after which its background tasks are run, and only then the dependencies left that yielded.
+
+    A stream reads from what they opened, and a task works with it.
+    """
+
+    def __init__(self, answer: Any, tasks: Any, stack: AsyncExitStack, deliver: Deliver) -> None:
+        self._answer = answer
+        self._tasks = tasks
+        self._stack = stack
+        self._deliver = deliver
+
+    async def to_asgi(self, send: Any) -> None:
+        """Send it, run the tasks, leave the dependencies, which are told what went wrong."""
+        async with self._stack:
+            try:
+                await self._deliver(send, self._answer)
+                await self._tasks.run()
+            finally:
+                self._tasks._tasks.clear()  # noqa: SLF001 - FasterAPI would run them again
+
+
+def _leaving(answer: Answering, deliver: Deliver) -> Answering:
+    """The same answers, each with a stack of its own for the dependencies that yield."""
+
+    async def left(conn: Any, request: Any, tasks: Any, _stack: AsyncExitStack) -> Any:
+        async with AsyncExitStack() as stack:
+            value = await answer(conn, request, tasks, stack)
+            return LeftAfterwards(value, tasks, stack.pop_all(), deliver)
+        raise RuntimeError("A dependency with yield swallowed an exception and did not raise another.")
+
+    return left
+
+
+def _expired() -> InvalidToken:
+    return InvalidToken("The access token has expired.", id="BW208")
+
+
+def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse, metadata: Mapping[str, Any]) -> Any:
+    """The handler behind its gate.
+
+    FasterAPI has matched the route by then, and neither the body nor a dependency has been touched.
+
+    Args:
+        guard: who decides.
+        route: the entry of the plan.
+        handler: the endpoint, for its name.
+        run: how the endpoint is run.
+        refuse: makes the answer of a refusal.
+        metadata: what FasterAPI keeps of the route.
+    """
+    tell, rule, closes = guard._tell, route.rule, route.close_on_expiry  # noqa: SLF001
+    headers_only = Gate(guard, route, _nothing_behind)._headers_only  # noqa: SLF001 - one gate for every door
+    call = run.call
+
+    def answer(conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Awaitable[Any]:
+        # No coroutine itself, as in `Gate.enter`: nearly every request needs no more than this.
+        caller = tell(conn, rule) if headers_only else None
+        if isinstance(caller, Principal):
+            return call(request, tasks, caller, stack)
+        return at_length(conn, request, tasks, stack, caller)
+
+    async def at_length(conn: Any, request: Any, tasks: Any, stack: AsyncExitStack, refusal: Any) -> Any:
+        if refusal is not None:
+            return refuse(refusal)
+        try:
+            caller = await guard.admit(route, conn)
+        except BailiwickError as error:
+            return refuse(error)
+        if not closes or caller is None or caller.expires_at is None:
+            return await call(request, tasks, caller, stack)
+        left = caller.expires_at - guard.now()
+        return await _in_time(left, partial(call, request, tasks, caller, stack), guard)
+
+    return _handler(handler, answer, run, metadata)
+
+
+async def _in_time(left: float, call: Callable[[], Awaitable[Any]], guard: Any) -> Any:
+    """What a handler gives within so many seconds; what it gives then is sent for as long.
+
+    Raises:
+        InvalidToken: it is too late. Raised and not returned, so that dependencies undo what they have begun.
+        Exception: whatever the handler raises in time.
+    """
+    if left <= 0:  # the verifier allows for clocks that differ
+        raise _expired()
+    deadline = anyio.current_time() + left
+    try:
+        with anyio.CancelScope(deadline=deadline) as window:
+            value = await call()
+    except Exception as late:
+        if anyio.current_time() < deadline:
+            raise
+        raise _expired() from late
+    # A handler that waits for nothing is not cancelled, and may be late all the same.
+    if window.cancelled_caught or anyio.current_time() >= deadline:
+        raise _expired()
+    return UntilExpiry(value, deadline, guard) if hasattr(value, "to_asgi") else value
+
+
+async def _nothing_behind(_conn: Any, _receive: Any, _send: Any) -> None:
+    """Stands where other doors have their application: here FasterAPI goes on by itself."""
+
+
+def ungated(handler: Any, run: Run, metadata: Mapping[str, Any]) -> Any:
+    """A public handler, whose dependencies our solver runs."""
+    call = run.call
+
+    def answer(_conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Awaitable[Any]:
+        return call(request, tasks, None, stack)
+
+    return _handler(handler, answer, run, metadata)
+
+
+def _handler(handler: Any, answer: Answering, run: Run, metadata: Mapping[str, Any]) -> Any:
+    """What the router keeps: a handler as FasterAPI calls it, and the straight path to the same answer."""
+    deliver = _delivering(metadata)
+    if run.yields:
+        answer = _leaving(answer, deliver)
+
+    async def entry(request: Request, tasks: BackgroundTasks) -> Any:
+        conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
+        raised = conn.pop(RAISED, None)
+        if raised is not None:
+            error, read = raised
+            if read is not None:  # exception handlers look at the body without reading it, and at the form
+                take_over(request, read)
+            raise error
+        return await answer(conn, request, tasks, NO_STACK)
+
+    # Not functools.wraps: FasterAPI would read the parameters of what is wrapped.
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(entry, name, getattr(handler, name, None) or getattr(type(handler), name, None))
+    setattr(entry, STRAIGHT, (answer, deliver, run.is_plain))
+    return entry
+
+
+def _delivering(metadata: Mapping[str, Any]) -> Deliver:
+    """How FasterAPI sends what the handler of a route gave: by the route's model and status."""
+    status = metadata.get("status_code", 200)
+    model = metadata.get("response_model")
+    include, exclude = metadata.get("response_model_include"), metadata.get("response_model_exclude")
+
+    def deliver(send: Any, value: Any) -> Awaitable[None]:
+        awaited: Awaitable[None] = send_answer(send, status, value)
+        return awaited
+
+    def by_model(send: Any, value: Any) -> Awaitable[None]:
+        return deliver(send, value if hasattr(value, "to_asgi") else apply_model(value, model, include, exclude))
+
+    return deliver if model is None else by_model
+
+
+def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: Any) -> Any:
+    """A WebSocket handler behind its gate: refused before it is accepted, closed when the token expires.
+
+    Args:
+        guard: who decides.
+        route: the entry of the plan.
+        program: how the handler is run.
+        app: the application, whose exception handlers answer what dependencies raise.
+    """
+
+    async def connected(conn: Any, receive: Any, send: Any) -> None:
+        socket, request = WebSocket(conn, receive, send), Request(conn, receive)
+        try:
+            await program.run(socket, request, guard.caller(conn))
+        except BailiwickError as error:
+            if socket._state == WebSocketState.CONNECTING:  # noqa: SLF001
+                await guard.refuse(error, conn, receive, send)
+                return
+            guard.note(error)
+            await socket.close(POLICY_VIOLATION, error.code or "unauthorized")
+        except (HTTPException, RequestValidationError) as error:
+            if socket._state != WebSocketState.CONNECTING:  # noqa: SLF001
+                raise
+            await _deny(await answer_to(app, request, error), conn, receive, send)
+
+    # What is open is no decision, here as over HTTP.
+    gate = Gate(guard, route, connected) if route.access is not Access.PUBLIC else connected
+
+    async def entry(socket: Any) -> None:
+        await gate(socket._scope, socket._receive, socket._send)  # noqa: SLF001
+
+    return entry
+
+
+async def _deny(answer: tuple[int, bytes, list[tuple[bytes, bytes]]], conn: Any, receive: Any, send: Any) -> None:
+    """Answer a WebSocket's handshake with an HTTP response, where the server can."""
+    status, body, headers = answer
+    await receive()  # websocket.connect
+    if "websocket.http.response" not in (conn.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": f"refused with {status}"})
+        return
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def caller_of(guard: Any, conn: Any) -> Principal | None:
+    """Who was let through on a request or a WebSocket of FasterAPI, or on an ASGI connection scope."""
+    found: Principal | None = Guard.caller(guard, getattr(conn, "_scope", conn))
+    return found

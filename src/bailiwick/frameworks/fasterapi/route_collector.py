@@ -1,0 +1,89 @@
+"""What is read of a FasterAPI application, and the plan that it makes."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bailiwick.errors import ConfigurationError
+from bailiwick.frameworks.fasterapi.compat import address_of
+from bailiwick.graph import Plan, RoutePlan
+from bailiwick.graph.plan import located
+from bailiwick.graph.signature import source_of
+
+if TYPE_CHECKING:
+    from bailiwick.frameworks.fasterapi.protection import Protection
+
+__all__ = ["Gathering", "Mounted", "Served", "plan_of", "plans_below"]
+
+Found = TypeVar("Found")
+
+
+class Gathering:
+    """Reads one after the other what an application serves, and goes on where something is declared wrongly.
+
+    Attributes:
+        wrong: what is, each with its route, file and line.
+        failed: the method and path of each.
+    """
+
+    def __init__(self) -> None:
+        self.wrong: list[ConfigurationError] = []
+        self.failed: list[tuple[str, str]] = []
+
+    def __call__(self, read: Callable[[str, str, Any], Found], places: Iterable[tuple[str, str, Any]]) -> list[Found]:
+        """What was read of each that is declared rightly."""
+        found = []
+        for method, path, served in places:
+            try:
+                found.append(read(method, path, served))
+            except ConfigurationError as wrong:
+                handler = served["handler"] if isinstance(served, Mapping) else served
+                name = getattr(handler, "__name__", type(handler).__name__)
+                self.wrong.append(located(wrong, f"{method} {path}", name, source_of(handler)))
+                self.failed.append((method, path))
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mounted:
+    """A FasterAPI application below another one, as a part of that one's plan."""
+
+    path: str
+    inner: "Protection"
+
+
+def plans_below(parts: Sequence[RoutePlan | Mounted]) -> list[Plan]:
+    """The plans of what is mounted, as they are now; taken before the whole, which is then never older than they are."""
+    return [part.inner.compile(strict=False) for part in parts if isinstance(part, Mounted)]
+
+
+def plan_of(parts: Sequence[RoutePlan | Mounted]) -> Plan:
+    """The whole that the parts of a plan make now."""
+    routes: list[RoutePlan] = []
+    for part in parts:
+        if isinstance(part, Mounted):
+            routes += [replace(entry, path=part.path + entry.path) for entry in part.inner.compile(strict=False)]
+        else:
+            routes.append(part)
+    return Plan(tuple(routes))
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One route as FasterAPI is to serve it."""
+
+    method: str
+    path: str
+    entry: RoutePlan
+    handler: Any
+    metadata: dict[str, Any]
+
+    @property
+    def operation(self) -> tuple[str, str, RoutePlan]:
+        """How an OpenAPI document lists it: by the path as it was registered, which may be empty or have other slashes."""
+        return self.path, self.method.lower(), self.entry
+
+    @property
+    def address(self) -> tuple[str, ...]:
+        """Where the radix tree keeps it."""
+        return address_of(self.method, self.path)

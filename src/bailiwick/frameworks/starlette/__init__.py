@@ -1,0 +1,1 @@
+"""The Starlette adapter: endpoint metadata, reading routes, gates, answering errors."""

@@ -1,0 +1,1 @@
+"""The engine that every Guard shares: ASGI only, no framework."""
