@@ -71,6 +71,7 @@ ADVICE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
     "BW420": ((400,), "Send the person to the authority without `prompt=none`. It travels in the redirect, not as a status."),
     "BW421": ((400,), "Begin again at the application."),
     "BW422": ((400,), "Mend the document: [decision 24](../decisions/0024-what-is-believed-of-a-clients-document.md)."),
+    "BW423": ((408,), "Send the body at once; it has 20 seconds."),
     "BW500": ((500,), "The log has the traceback; tell us."),
     "BW501": ((503,), "Try again after `Retry-After`; see that the API reaches its issuer."),
     "BW502": ((503,), "The message, or the log, says what is the matter with the file."),

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from bailiwick import asgi, fastapi, fasterapi, server, starlette
+from bailiwick.cli.connections import ConnectionLimits
 from bailiwick.cli.settings import FILE, OTHER_VARIABLES, PREFIX, TABLES, Configured
 from bailiwick.tokens import JWTVerifier
 
@@ -26,6 +27,7 @@ DESCRIBED = {
     "registration": server.Registration,
     "metadata_documents": server.MetadataDocuments,
     "unfinished": server.Unfinished,
+    "connections": ConnectionLimits,
 }
 SOURCES = (
     f"The entries of `{FILE}`, which `bailiwick serve` and the other commands read: options first, then variables, then the "
@@ -40,7 +42,14 @@ DOORS = (
     "[FastAPI](../how-to/close-an-api-by-default.md), [FasterAPI](../how-to/guard-fasterapi.md), "
     "[Starlette and ASGI](../how-to/guard-starlette-and-asgi.md).\n"
 )
-KINDS = {str: "text", int: "whole number", bool: "true or false", Path: "file", SecretStr: "text, secret"}
+KINDS = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    Path: "file",
+    SecretStr: "text, secret",
+}
 # Of each door, what applications call; the rest is for doors of one's own.
 METHODS = ("requires", "require_scope", "optional", "owner_or", "public", "protect", "plan", "wrap", "caller")
 

@@ -96,6 +96,7 @@ IDS: Final[Mapping[str, str]] = MappingProxyType(
         "BW420": "The user must log in or consent first (prompt=none).",
         "BW421": "The page lay open too long before its form was sent.",
         "BW422": "The metadata document of a client cannot be had, or is unfit.",
+        "BW423": "The request's body did not arrive in time.",
         # BW5xx: something that the service depends on.
         "BW500": "A server fault.",
         "BW501": "The issuer's keys or its introspection cannot be reached.",

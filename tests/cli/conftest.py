@@ -51,13 +51,21 @@ class House:
         return result.stderr
 
     @contextmanager
-    def serve(self):
-        """The authority, served by a process of its own; an HTTP client of it."""
-        command = [sys.executable, "-m", "bailiwick", "serve", "--port", "0"]
+    def serve(self, log=None, *options, **env):
+        """The authority, served by a process of its own; an HTTP client of it.
+
+        Args:
+            log: a list for the lines of its standard error.
+            options: for the command.
+            env: variables for it.
+        """
+        command = [sys.executable, "-m", "bailiwick", "serve", "--port", "0", *options]
         process = subprocess.Popen(
-            command, cwd=self.folder, env=environment(PYTHONUNBUFFERED="1"), stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True,
+            command, cwd=self.folder, env=environment(PYTHONUNBUFFERED="1", **env), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        reading = threading.Thread(target=(log if log is not None else []).extend, args=(process.stderr,), daemon=True)
+        reading.start()
         try:
             for line in process.stdout:
                 if found := re.search(r"listens on (\S+)\. Stop", line):
@@ -70,6 +78,7 @@ class House:
         finally:
             process.terminate()
             process.wait(30)
+            reading.join(30)
 
 
 @pytest.fixture(scope="session")

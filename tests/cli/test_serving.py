@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from bailiwick.cli.ending import refusals
+from bailiwick.cli.logs import Logging, logged
 from bailiwick.cli.serving import address_of, listen, serve_on
 from bailiwick.errors import ConfigurationError, StoreError
 
@@ -80,7 +81,8 @@ def test_the_access_log_holds_no_query(capfd):
             signal.raise_signal(signal.SIGINT)
 
         asker = threading.Thread(target=ask_and_stop)
-        asyncio.run(serve_on(sock, app, asker.start, log_level="info"))
+        with logged(Logging("info")):
+            asyncio.run(serve_on(sock, app, asker.start))
         asker.join()
     told = "".join(capfd.readouterr())
     assert '"GET /device HTTP/1.1" 204' in told

@@ -1,5 +1,7 @@
 """How a form arrives: content type, size, encoding."""
 
+import asyncio
+
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -141,3 +143,25 @@ async def test_a_client_that_hangs_up_is_not_a_fault_of_ours():
     }
     with pytest.raises(Refused, match="ended early"):
         await read_form(Request(scope, receive))
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("bailiwick.web.form.BODY_SECONDS", 0.05)
+
+    async def receive():
+        receive.asked += 1
+        if receive.asked > 1:
+            await asyncio.sleep(3600)
+        return {"type": "http.request", "body": b"a=", "more_body": True}
+
+    receive.asked = 0
+    conn = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "headers": [(b"content-type", FORM["content-type"].encode())],
+    }
+    with pytest.raises(Refused) as late:
+        await read_form(Request(conn, receive))
+    assert (late.value.status, late.value.id) == (408, "BW423")
+    assert refuse(Request(conn), late.value).headers["connection"] == "close"

@@ -82,7 +82,7 @@ def _of_the_machine(store: str, variables: list[str]) -> tuple[Finding, ...]:
                 "readable-store",
                 str(status.path),
                 "Other users of this machine may read or write it; it holds signing keys and digests.",
-                f"Run chmod 600 {status.path}",
+                f"Run {status.chmod}",
             )
         )
     return tuple(found)

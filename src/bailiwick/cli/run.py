@@ -45,13 +45,16 @@ async def _serve(sock: socket.socket, host: str, data: Path) -> None:
     from bailiwick.demo.show import show
     from bailiwick.demo.start import open_demo
 
+    from .logs import Logging, logged
     from .serving import address_of, serve_on
 
     base = address_of(sock, host)
     given = {"password": os.environ.get(PASSWORD) or None, "secret": os.environ.get(SECRET) or None}
-    async with open_demo(data, base, **given) as demo:
-        await serve_on(
-            sock,
-            demo.app,
-            ready=lambda: show(Console(), base, demo),
-        )
+    # A demo that tells of every request hides the lines that are to be pasted.
+    with logged(Logging("warning")):
+        async with open_demo(data, base, **given) as demo:
+            await serve_on(
+                sock,
+                demo.app,
+                ready=lambda: show(Console(), base, demo),
+            )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from bailiwick.server import AuthorizationServer
 
+    from .settings import Configured
+
 __all__ = ["serve"]
 
 
@@ -41,6 +43,16 @@ def serve(
         int | None,
         typer.Option(min=0, max=65535, help="Port to listen on; 8000. 0 takes a free one.", show_default=False),
     ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            help="The least that is logged: error, warning, info or debug; info, which has each refusal and each request.",
+            show_default=False,
+        ),
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="Lines as text, or as json for programs; text.", show_default=False)
+    ] = None,
 ) -> None:
     """Serve an authority: tokens, consent, devices, revocation, introspection, keys and metadata.
 
@@ -51,21 +63,49 @@ def serve(
         from .serving import listen, run_async
         from .settings import load
 
-        given = {"issuer": issuer, "audience": audience, "catalog": catalog, "store": store, "host": host, "port": port}
+        given = {
+            "issuer": issuer,
+            "audience": audience,
+            "catalog": catalog,
+            "store": store,
+            "host": host,
+            "port": port,
+            "log_level": log_level,
+            "log_format": log_format,
+        }
         configured = load(given, settings)
         server = configured.server()
         with listen(configured.host, configured.port) as sock:
-            run_async(lambda: _serve(sock, configured.host, server))
+            run_async(lambda: _serve(sock, configured, server))
 
 
-async def _serve(sock: socket.socket, host: str, server: AuthorizationServer) -> None:
+async def _serve(sock: socket.socket, configured: Configured, server: AuthorizationServer) -> None:
+    from .connections import ConnectionLimits
+    from .logs import Logging, logged
     from .serving import address_of, serve_on
 
-    where = address_of(sock, host)
-    async with server:
-        await serve_on(
-            sock,
-            server,
-            ready=lambda: typer.echo(f"The authority {server.issuer} listens on {where}. Stop: Ctrl-C"),
-            log_level="info",
+    where = address_of(sock, configured.host)
+    with logged(Logging(configured.log_level, configured.log_format, configured.log_lines)):
+        async with server:
+            _warn_of_readers(configured.store)
+            await serve_on(
+                sock,
+                server,
+                ready=lambda: typer.echo(f"The authority {server.issuer} listens on {where}. Stop: Ctrl-C"),
+                limits=ConnectionLimits(**configured.connections.model_dump()),
+            )
+
+
+def _warn_of_readers(store: str) -> None:
+    """Say in the log that others may read the store; it is their operator's to decide, so it does not stop."""
+    import logging
+
+    from bailiwick.storage.upkeep import look
+
+    status = look(store)
+    if status.others_may_read:
+        logging.getLogger("bailiwick.serve").warning(
+            "Other users of this machine may read or write %s, which holds signing keys and digests: %s",
+            status.path,
+            status.chmod,
         )

@@ -9,18 +9,23 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import uvicorn
 
 from bailiwick.errors import ConfigurationError
 
+from .connections import SHARE_OF_DESCRIPTORS, ConnectionLimits, Connections, raise_descriptor_limit
 from .ending import reason
 
 __all__ = ["address_of", "listen", "run_async", "serve_on"]
 
 # Seconds that open requests are given to end when the process is told to stop.
 GRACE: Final = 3
+# Connections that the system keeps for us until we accept them. asyncio tries as many at once, and has an error for each
+# where no descriptor is left.
+BACKLOG: Final = 512
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -43,7 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
         if sys.platform != "win32":  # there, the option would let two servers share a port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(where)
-        sock.listen(socket.SOMAXCONN)
+        sock.listen(BACKLOG)
     except OSError as bad:
         sock.close()
         raise ConfigurationError(
@@ -87,29 +92,40 @@ class _Announced(uvicorn.Server):
             self._ready()
 
 
-async def serve_on(sock: socket.socket, app: Any, ready: Callable[[], None], *, log_level: str = "warning") -> None:
-    """Serve until the process is told to stop.
+async def serve_on(
+    sock: socket.socket, app: Any, ready: Callable[[], None], *, limits: ConnectionLimits | None = None
+) -> None:
+    """Serve until the process is told to stop. What is logged is for the caller to say, with `logged`.
 
     Args:
         sock: a listening socket, from `listen`.
         app: an ASGI application.
         ready: called once requests are accepted.
-        log_level: uvicorn's.
+        limits: of the connections; None for the usual ones.
     """
-    # Header lines are bounded by the server (h11: 64 KiB for the whole head); server_header names no version.
+    limits = limits or ConnectionLimits()
+    if descriptors := raise_descriptor_limit():
+        limits = replace(limits, most=min(limits.most, int(descriptors * SHARE_OF_DESCRIPTORS)))
+    connections = Connections(limits)
     config = uvicorn.Config(
         app,
-        log_level=log_level,
-        server_header=False,
-        access_log=log_level in {"info", "debug"},
+        http=connections.protocol(),
+        log_config=None,
+        server_header=False,  # names no version
         # It would believe whoever calls from this machine; whom to believe is a setting of the authority.
         proxy_headers=False,
+        limit_concurrency=connections.most_requests,
+        backlog=BACKLOG,
         # Followers of the feed wait for up to half a minute, and come back by themselves.
         timeout_graceful_shutdown=GRACE,
     )
-    # Once `Config` has set up uvicorn's loggers.
-    logging.getLogger("uvicorn.access").addFilter(without_query)
-    await _Announced(config, ready).serve(sockets=[sock])
+    access = logging.getLogger("uvicorn.access")
+    access.addFilter(without_query)
+    try:
+        async with connections.watched():
+            await _Announced(config, ready).serve(sockets=[sock])
+    finally:
+        access.removeFilter(without_query)
 
 
 def without_query(record: logging.LogRecord) -> bool:

@@ -20,6 +20,7 @@ from bailiwick.errors import ConfigurationError
 from bailiwick.scopes import Catalog, ScopeSet
 
 from .ending import reason
+from .logs import Format, Level
 
 if TYPE_CHECKING:
     from bailiwick.server import AuthorizationServer, KeyEncryptionKey, Settings
@@ -80,12 +81,25 @@ class UnfinishedEntry(_Entry):
     confidential: int = 5_000
 
 
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class ConnectionsEntry(_Entry):
+    """How long a connection may keep the server waiting, and how many there may be."""
+
+    head: Seconds = 10
+    body: Seconds = 30
+    answer: Seconds = 30
+    most: Annotated[int, Field(ge=8)] = 4096
+
+
 # The tables of the file with what may stand in each.
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "resources": ResourceEntry,
     "registration": RegistrationEntry,
     "metadata_documents": DocumentsEntry,
     "unfinished": UnfinishedEntry,
+    "connections": ConnectionsEntry,
 }
 
 
@@ -98,6 +112,11 @@ class Configured(BaseSettings):
         store: the SQLite file that keeps people, clients, keys and tokens: a name, or `sqlite:///name`.
         host: the address that `bailiwick serve` listens on.
         port: the port that it listens on, 0 to 65535; 0 takes a free one.
+        log_level: the least that `bailiwick serve` logs of itself and of requests; "info" has each request and each refusal
+            with its detail and its id.
+        log_format: lines for people, or JSON documents for programs, one a line.
+        log_lines: how many lines a second of the same logger and level are written for long; 500 may come at once, and the log
+            says how many were left out. 0 sets no bound: then whoever is refused often fills the disk.
         profile: the lifetimes to begin with; `[lifetimes]` replaces single ones.
         attempts: the address of a Redis in which several processes count wrong guesses together, such as
             "redis://localhost:6379/0" (needs `bailiwick[redis]`); without, each counts in its own memory.
@@ -117,6 +136,9 @@ class Configured(BaseSettings):
     store: str = "authority.db"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    log_level: Level = "info"
+    log_format: Format = "text"
+    log_lines: Annotated[int, Field(ge=0)] = 10
     profile: Literal["balanced", "strict"] = "balanced"
     lifetimes: dict[str, int] = {}
     resources: list[ResourceEntry] = []
@@ -130,6 +152,7 @@ class Configured(BaseSettings):
     purge_every: int = 3600
     trusted_proxies: list[str] = []
     unfinished: UnfinishedEntry = UnfinishedEntry()
+    connections: ConnectionsEntry = ConnectionsEntry()
     attempts: SecretStr | None = None
     key_encryption_key: SecretStr | None = None
     key_encryption_key_file: Path | None = None
@@ -306,7 +329,15 @@ _BELONGS: Final[Mapping[str, str]] = {
     "missing": "is missing",
 }
 _LISTED: Final[Mapping[str, str]] = {"string": "texts", "path": "names of files", "model": "tables"}
-_BOUNDED: Final[Mapping[str, str]] = {"port": "is a whole number from 0 to 65535"}
+_SECONDS: Final = "is a number of seconds above 0"
+_BOUNDED: Final[Mapping[str, str]] = {
+    "port": "is a whole number from 0 to 65535",
+    "log_lines": "is a whole number, 0 or above",
+    "head": _SECONDS,
+    "body": _SECONDS,
+    "answer": _SECONDS,
+    "most": "is a whole number of at least 8",
+}
 
 
 def _said(where: Sequence[int | str], kind: str, context: Mapping[str, Any], options: Mapping[str, Any]) -> str:

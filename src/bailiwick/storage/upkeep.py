@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -33,7 +34,7 @@ class StoreStatus:
         version: as it stands in the file, None where there is none.
         newest: the version that this code writes.
         octets: the size of the file with its write-ahead log.
-        others_may_read: whether its mode lets other users of the machine read or write it.
+        readable: its files whose mode lets other users of the machine read or write them.
     """
 
     path: Path
@@ -41,7 +42,17 @@ class StoreStatus:
     version: str | None
     newest: str
     octets: int
-    others_may_read: bool
+    readable: tuple[Path, ...] = ()
+
+    @property
+    def others_may_read(self) -> bool:
+        """Whether other users of the machine may read or write one of its files."""
+        return bool(self.readable)
+
+    @property
+    def chmod(self) -> str:
+        """The line for a shell that takes that from them."""
+        return shlex.join(["chmod", "600", *map(str, self.readable)])
 
 
 def look(where: str | Path) -> StoreStatus:
@@ -63,8 +74,8 @@ def look(where: str | Path) -> StoreStatus:
         version = version_of(path)
         files = [file for file in (path, path.with_name(f"{path.name}-wal")) if file.exists()]
         octets = sum(file.stat().st_size for file in files)
-        others = any(file.stat().st_mode & 0o066 for file in files)
-    return StoreStatus(path, _condition(version, octets), version, HEAD, octets, others)
+        readable = tuple(file for file in files if file.stat().st_mode & 0o066)
+    return StoreStatus(path, _condition(version, octets), version, HEAD, octets, readable)
 
 
 def _condition(version: str | None, octets: int) -> Condition:

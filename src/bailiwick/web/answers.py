@@ -22,8 +22,9 @@ NO_STORE: Final[Mapping[str, str]] = MappingProxyType({"cache-control": "no-stor
 # Seconds after which a failed store is worth another try.
 STORE_RETRY: Final = 5
 
-# How much of a path the log repeats.
+# How much of a path, and of a detail, the log repeats.
 MAX_PATH: Final = 200
+MAX_DETAIL: Final = 1000
 
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
@@ -48,21 +49,26 @@ def refuse(request: Request, why: BailiwickError) -> Response:
         body["error_description"] = "The service cannot reach its data just now."
     if retry_after is not None:
         headers["retry-after"] = str(retry_after)
+    if status == 408:
+        headers["connection"] = (
+            "close"  # RFC 9110 section 15.5.9: the rest of the body would be read as the next request
+        )
     note(request, why)
     return JSONResponse(body, status_code=status, headers=headers)
 
 
 def note(request: Request, why: BailiwickError) -> None:
-    """Write a refusal's detail into the log; the query stays out of it."""
+    """Write a refusal's detail into the log; the query stays out of it.
+
+    What a formatter may want as fields of their own is the record's `refusal`.
+    """
     ours = isinstance(why, StoreError | Unavailable) or why.status >= 500
-    log.log(
-        logging.ERROR if ours else logging.INFO,
-        "%s %s refused: %s [%s]",
-        request.method,
-        _shown(request),
-        why.detail,
-        why.id,
-    )
+    method, path, detail = request.method, _shown(request.scope["path"][:MAX_PATH]), _shown(why.detail[:MAX_DETAIL])
+    # Behind a proxy that is named in the settings, the caller's own address.
+    address = request.client.host if request.client is not None else ""
+    fields = {"id": why.id, "status": why.status, "method": method, "path": path, "address": address, "detail": detail}
+    level = logging.ERROR if ours else logging.INFO
+    log.log(level, "%s %s refused: %s [%s]", method, path, detail, why.id, extra={"refusal": fields})
 
 
 def unexpected(request: Request, why: Exception) -> Response:
@@ -72,13 +78,19 @@ def unexpected(request: Request, why: Exception) -> Response:
 
 def fault(request: Request, why: Exception) -> Refused:
     """Write a fault of ours into the log with its traceback; the answer says nothing about it."""
-    log.error("%s %s failed: %s [BW500]", request.method, _shown(request), type(why).__name__, exc_info=why)
+    log.error(
+        "%s %s failed: %s [BW500]",
+        request.method,
+        _shown(request.scope["path"][:MAX_PATH]),
+        type(why).__name__,
+        exc_info=why,
+    )
     return Refused("server_error", "The service failed; this is not your fault.", status=500, id="BW500")
 
 
-def _shown(request: Request) -> str:
-    """The path for the log: anybody can put line ends and a terminal's commands into one."""
-    return ascii(request.scope["path"][:MAX_PATH])[1:-1]
+def _shown(text: str) -> str:
+    """A text for the log: anybody can put line ends and a terminal's commands into a path, or into what a detail repeats."""
+    return "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text)
 
 
 def _printable(text: str) -> str:

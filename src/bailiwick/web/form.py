@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,10 @@ __all__ = ["MAX_BODY", "read_form", "read_json", "read_page"]
 # A token request is a few hundred bytes, and a few thousand with a client assertion. Past this it is
 # an attempt to fill memory (hashing and parsing cost time in proportion).
 MAX_BODY: Final = 64 * 1024  # bytes
+
+# Seconds for all of a body, also where the server in front has no deadline of its own (slow POST): 64 KiB in that time is
+# less than a modem's 56 kbit/s.
+BODY_SECONDS: Final = 20
 
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
@@ -77,17 +82,24 @@ def check_content_type(request: Request, wanted: str) -> None:
 
 
 async def _read_body(request: Request) -> bytes:
-    """The body, never more of it than `MAX_BODY`: counted as it arrives, because Content-Length may lie or be absent."""
+    """The body, never more of it than `MAX_BODY`: counted as it arrives, because Content-Length may lie or be absent.
+
+    Raises:
+        Refused: it is larger (BW409), ends early, or is not there in time (BW423; RFC 9110 section 15.5.9).
+    """
     too_large = Refused("invalid_request", f"The body is larger than {MAX_BODY} bytes.", status=413, id="BW409")
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > MAX_BODY):
         raise too_large
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                raise too_large
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise too_large
+    except TimeoutError as late:
+        raise Refused("invalid_request", "The body took too long.", status=408, id="BW423") from late
     except ClientDisconnect as gone:
         raise Refused("invalid_request", "The body ended early.", detail="The client disconnected.") from gone
     return bytes(body)
