@@ -171,6 +171,7 @@ class Flows(World):
             grants=["urn:ietf:params:oauth:grant-type:token-exchange", "client_credentials"],
             scopes=["users:*", "posts:*"],
             introspects=[self.api],
+            exchange_targets=[self.files],
         )
         self.secrets["gateway"] = made.secret
         return self

@@ -143,6 +143,8 @@ async def test_a_new_secret_replaces_the_old_one(world):
     assert "public" in await refusal(world.admin.set_client_secret("app"))
 
 
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+API = "https://api.example.com"
 GOOD = {"grants": ["client_credentials"], "scopes": ["users:read"]}
 
 
@@ -165,6 +167,9 @@ GOOD = {"grants": ["client_credentials"], "scopes": ["users:read"]}
         ({"grants": ["implicit"]}, "no grant type 'implicit'"),
         ({"redirects": ["http://example.com/cb"]}, "neither https"),
         ({"introspects": ["https://unknown.example"]}, "no resource here"),
+        ({"exchange_targets": [API]}, "may not exchange any"),
+        ({"grants": [EXCHANGE], "exchange_targets": ["https://unknown.example"]}, "no resource here"),
+        ({"grants": [EXCHANGE], "exchange_targets": ["*"]}, "no resource here"),
         ({"secret": "\u00e5" * 40}, "printable ASCII"),
         ({"secret": ""}, "printable ASCII"),
     ],

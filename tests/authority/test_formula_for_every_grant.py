@@ -1,4 +1,6 @@
-"""Random catalogs, random acts: no token of any grant holds a scope that the formula does not give.
+"""Random catalogs, random acts: no token of any grant holds a scope that the formula does not give, and none is for a
+resource that nobody allowed: not the person, who was asked about it, nor the operator, by a list of targets, nor the
+client itself, where it acts for itself.
 
 The formula stands here a second time, naively, over this test's own books; the store is never asked.
 The catalog, its implications, its superuser, the roles and the ceilings are drawn anew in each run.
@@ -22,7 +24,9 @@ WILD = ("a:*", "a:x:*", "b:*", "c:*")
 PEOPLE, ROLES = ("alice", "erin"), ("one", "two")
 # Each consents in its own way: asked once, asked never, asked always, at a device.
 BY_CODE = ("site", "own", "native")
-CLIENTS = (*BY_CODE, "tv", "gateway")
+CLIENTS = (*BY_CODE, "tv", "gateway", "job")
+# Those that may exchange: "site" and "own" what they got themselves, the gateway what others got.
+OWN_EXCHANGE = ("site", "own")
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
@@ -33,7 +37,7 @@ class Books:
     def __init__(self, names, implies, superuser):
         self.names, self.implies, self.superuser = names, implies, superuser
         self.roles, self.held, self.direct, self.ceiling, self.resource = {}, {}, {}, {}, {}
-        self.rows, self.off, self.ended = {}, set(), {}
+        self.rows, self.off, self.ended, self.targets = {}, set(), {}, set()
 
     def spelled_out(self, names):
         found = set()
@@ -83,7 +87,7 @@ class Books:
 
 
 class EveryGrant(RuleBasedStateMachine):
-    codes, devices, tokens = Bundle("codes"), Bundle("devices"), Bundle("tokens")
+    codes, devices, tokens, programs = Bundle("codes"), Bundle("devices"), Bundle("tokens"), Bundle("programs")
     flows_type = None
     loop = None
 
@@ -120,11 +124,16 @@ class EveryGrant(RuleBasedStateMachine):
         for client in CLIENTS:
             books.ceiling[client] = set(data.draw(self.some, label=client))
             more = {"redirects": [flows.redirects[client]]} if client in BY_CODE else {}
-            grants = {"tv": [DEVICE, "refresh_token"], "gateway": [EXCHANGE, "client_credentials"]}
+            by_code = ["authorization_code", "refresh_token", *([EXCHANGE] if client in OWN_EXCHANGE else [])]
+            grants = {
+                "tv": [DEVICE, "refresh_token"],
+                "gateway": [EXCHANGE, "client_credentials"],
+                "job": ["client_credentials"],
+            }
             made = await flows.admin.create_client(
                 client,
                 public=client in ("native", "tv"),
-                grants=grants.get(client, ["authorization_code", "refresh_token"]),
+                grants=grants.get(client, by_code),
                 scopes=books.ceiling[client],
                 first_party=client == "own",
                 introspects=client == "gateway",
@@ -163,6 +172,14 @@ class EveryGrant(RuleBasedStateMachine):
     def set_ceiling(self, data, client):
         self.books.ceiling[client] = set(data.draw(self.some))
         self.run(self.flows.admin.set_client_scopes(client, self.books.ceiling[client]))
+
+    @rule(client=st.sampled_from(["gateway", *OWN_EXCHANGE]), files=st.booleans(), api=st.booleans())
+    def set_targets(self, client, files, api):
+        targets = {name for name, named in ((self.flows.files, files), (self.flows.api, api)) if named}
+        # The others have none of other clients' tokens, so their lists must change nothing.
+        if client == "gateway":
+            self.books.targets = targets
+        self.run(self.flows.admin.set_exchange_targets(client, targets))
 
     @rule(person=st.sampled_from(PEOPLE), acts=st.booleans())
     def turn_person(self, person, acts):
@@ -226,7 +243,15 @@ class EveryGrant(RuleBasedStateMachine):
         resource = data.draw(st.sampled_from([flows.api, flows.files]), label="resource")
         key = person, client, resource
         scope = None if wanted is None else " ".join(wanted)
-        outcome = self.run(flows.authorize(client, person, scope=scope, resource=resource))
+        pairs = None
+        if client != "native" and data.draw(st.booleans(), label="pushed"):
+            try:
+                pushed = self.run(flows.push(client, scope=scope, resource=resource))
+            except Refused:
+                return multiple()
+            # What the browser's address adds to a pushed request counts for nothing.
+            pairs = [("client_id", client), ("request_uri", pushed.request_uri), ("resource", flows.api)]
+        outcome = self.run(flows.authorize(client, person, pairs=pairs, scope=scope, resource=resource))
         grantable = self.grantable(key, books.ceiling[client] if wanted is None else wanted) - books.locked(key)
         if isinstance(outcome, NeedsLogin):
             assert person in books.off
@@ -254,25 +279,33 @@ class EveryGrant(RuleBasedStateMachine):
         books.consent(key, granted)
         return (key, dict(outcome.params)["code"], granted, books.ended_of(key))
 
-    @rule(target=tokens, code=consumes(codes))
-    def redeem(self, code):
+    def another(self, data, resource):
+        """The form of a request that names a resource, or none; and whether it is another one than it should be."""
+        named = data.draw(st.none() | st.none() | st.sampled_from([self.flows.api, self.flows.files]), label="for")
+        return ({} if named is None else {"resource": named}), named not in (None, resource)
+
+    @rule(target=tokens, data=st.data(), code=consumes(codes))
+    def redeem(self, data, code):
         key, value, granted, ended = code
-        person, client, _ = key
+        person, client, resource = key
+        form, astray = self.another(data, resource)
         # What was decided before the person, or all that this client may do, was revoked begins nothing, even if
         # everything is as before again.
         over = self.books.ended_of(key) != ended
         try:
-            tokens = self.run(self.flows.redeem(value, client))
+            tokens = self.run(self.flows.redeem(value, client, **form))
         except Refused as bad:
-            assert over or person in self.books.off or not (self.grantable(key, granted) & self.books.reach(self.books.live(key))), bad  # fmt: skip
+            assert astray or over or person in self.books.off or not (self.grantable(key, granted) & self.books.reach(self.books.live(key))), bad  # fmt: skip
             return multiple()
         assert not over
+        assert not astray
         return self.issued(key, tokens, granted, granted, None)
 
     def issued(self, key, tokens, wanted, presented, family):
         person, client, resource = key
         books = self.books
         assert person not in books.off
+        assert self.flows.claims(tokens)["aud"] == resource
         bounds = (books.ceiling[client], books.resource[resource], books.standing(person), books.live(key), presented)
         self.check(tokens, books.formula(wanted, *bounds))
         return [key, tokens, set(tokens.scope) if family is None else family]
@@ -281,9 +314,10 @@ class EveryGrant(RuleBasedStateMachine):
     def approve(self, data, person):
         flows, books = self.flows, self.books
         wanted = data.draw(st.none() | self.some, label="asked")
-        key = person, "tv", flows.api
+        key = person, "tv", data.draw(st.sampled_from([flows.api, flows.files]), label="resource")
+        form = {"resource": key[2]} | ({} if wanted is None else {"scope": " ".join(wanted)})
         try:
-            device = self.run(flows.begin_device(**({} if wanted is None else {"scope": " ".join(wanted)})))
+            device = self.run(flows.begin_device(**form))
             consent = self.run(flows.enter(device.user_code, person, address=""))
         except Refused as bad:
             grantable = self.grantable(key, books.ceiling["tv"] if wanted is None else wanted) - books.locked(key)
@@ -302,10 +336,13 @@ class EveryGrant(RuleBasedStateMachine):
     def poll(self, data, device):
         key, code, granted = device
         wanted = data.draw(st.none() | self.some, label="asked")
+        form, astray = self.another(data, key[2])
+        form |= {} if wanted is None else {"scope": " ".join(wanted)}
         try:
-            tokens = self.run(self.flows.poll(code, **({} if wanted is None else {"scope": " ".join(wanted)})))
+            tokens = self.run(self.flows.poll(code, **form))
         except Refused:
             return multiple()
+        assert not astray
         return self.issued(key, tokens, granted if wanted is None else wanted, granted, None)
 
     @rule(data=st.data(), token=tokens)
@@ -316,10 +353,13 @@ class EveryGrant(RuleBasedStateMachine):
         wanted = data.draw(st.none() | self.some, label="asked")
         form = {name: value for name, value in self.flows.proof(key[1]).items() if name != "client_id"}
         form |= {} if wanted is None else {"scope": " ".join(wanted)}
+        named, astray = self.another(data, key[2])
+        form |= named
         try:
             fresh = self.run(self.flows.refresh(tokens, key[1], **form))
         except Refused:
             return
+        assert not astray
         self.issued(key, fresh, granted if wanted is None else wanted, granted, granted)
         token[1] = fresh
 
@@ -334,10 +374,13 @@ class EveryGrant(RuleBasedStateMachine):
         meant = flows.claims(tokens)["aud"]
         bounds = (books.ceiling[client], books.standing(person), books.live(key), books.resource[meant])
         left = books.formula(set(tokens.scope), *bounds)
+        reached = target in (None, meant) or target in books.targets
         try:
             got = self.run(flows.exchange(tokens, **form))
-        except Refused:
+        except Refused as bad:
+            assert (bad.id != "BW410") or not reached
             return multiple()
+        assert reached
         assert person not in books.off
         resource = flows.claims(got)["aud"]
         assert resource == (target or meant)
@@ -349,18 +392,78 @@ class EveryGrant(RuleBasedStateMachine):
         # What came of an exchange stands on the consent that the first token stands on.
         return [key, got, set(got.scope)]
 
-    @rule(data=st.data())
-    def serve(self, data):
+    @rule(target=tokens, data=st.data(), token=tokens)
+    def exchange_own(self, data, token):
+        """A client exchanges what it got itself: the person was asked about that resource too, or it gets nothing."""
+        key, tokens, _ = token
+        person, client, _ = key
+        flows, books = self.flows, self.books
+        claims = flows.claims(tokens)
+        if client not in OWN_EXCHANGE:
+            return multiple()
         wanted = data.draw(st.none() | self.some, label="asked")
-        form = self.flows.proof("gateway") | ({} if wanted is None else {"scope": " ".join(wanted)})
-        ceiling = self.books.ceiling["gateway"]
-        expected = self.books.formula(ceiling if wanted is None else wanted, ceiling)
+        target = data.draw(st.sampled_from([flows.api, flows.files]), label="for")
+        form = {"resource": target} | ({} if wanted is None else {"scope": " ".join(wanted)})
+        meant = claims["aud"]
+        beyond = (person, client, target)
+        # The gateway may have exchanged it meanwhile for an API that this client was never let in to; the token is the
+        # gateway's then.
+        reached = claims["client_id"] == client and (target == meant or bool(books.live(beyond)))
+        bounds = (books.ceiling[client], books.standing(person), books.live(key), books.resource[meant])
+        left = books.formula(set(tokens.scope), *bounds)
         try:
-            tokens = self.run(self.flows.ask(grant_type="client_credentials", **form))
+            got = self.run(flows.exchange(tokens, client, **form))
+        except Refused as bad:
+            assert (bad.id != "BW410") or not reached
+            return multiple()
+        assert reached
+        assert person not in books.off
+        assert flows.claims(got)["aud"] == target
+        rests = key if target == meant else beyond
+        more = (books.resource[target], books.live(rests), left)
+        self.check(got, books.formula(left if wanted is None else wanted, *bounds[:2], *more))
+        kept = self.run(flows.store.authorization_of(flows.people[person].id, client, rests[2]))
+        assert flows.claims(got)["authz"] == kept.id
+        assert got.refresh_token is None
+        return [rests, got, set(got.scope)]
+
+    @rule(target=programs, data=st.data(), client=st.sampled_from(["gateway", "job"]))
+    def serve(self, data, client):
+        flows, books = self.flows, self.books
+        wanted = data.draw(st.none() | self.some, label="asked")
+        resource = data.draw(st.sampled_from([flows.api, flows.files]), label="for")
+        form = flows.proof(client) | {"resource": resource} | ({} if wanted is None else {"scope": " ".join(wanted)})
+        ceiling = books.ceiling[client]
+        expected = books.formula(ceiling if wanted is None else wanted, ceiling, books.resource[resource])
+        try:
+            tokens = self.run(flows.ask(grant_type="client_credentials", **form))
         except Refused:
             assert not expected
-            return
+            return multiple()
+        assert flows.claims(tokens)["aud"] == resource
         self.check(tokens, expected)
+        return (client, tokens)
+
+    @rule(target=programs, data=st.data(), program=programs)
+    def exchange_program(self, data, program):
+        """Of a client that acts for itself: its own it could have asked for, of others' the operator says."""
+        client, tokens = program
+        flows, books = self.flows, self.books
+        target = data.draw(st.sampled_from([flows.api, flows.files]), label="for")
+        meant = flows.claims(tokens)["aud"]
+        reached = target == meant or client == "gateway" or target in books.targets
+        bounds = (books.ceiling[client], books.ceiling["gateway"])
+        left = books.formula(set(tokens.scope), books.ceiling[client], books.resource[meant])
+        try:
+            got = self.run(flows.exchange(tokens, resource=target))
+        except Refused as bad:
+            assert (bad.id != "BW410") or not reached
+            return multiple()
+        assert reached
+        assert flows.claims(got)["aud"] == target
+        assert flows.claims(got)["sub"] == client
+        self.check(got, books.formula(left, *bounds, books.resource[target], left))
+        return (client, got)
 
     @invariant()
     def time_passes(self):

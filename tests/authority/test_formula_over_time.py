@@ -1,4 +1,5 @@
-"""Whatever happens in whatever order, no issued token holds a scope that the formula does not give.
+"""Whatever happens in whatever order, no issued token holds a scope that the formula does not give, and none is for
+another resource than the one that was asked about.
 
 The formula is computed here a second time, naively, from what this test did itself: it keeps its own
 books of roles, ceilings and withdrawals and never asks the store.
@@ -11,9 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
+from bailiwick.authority import Settings
 from bailiwick.authority.attempts import FREE
+from bailiwick.authority.records import Resource
 from bailiwick.errors import Refused
-from bailiwick.scopes import Catalog, Scope
+from bailiwick.scopes import Catalog, Scope, ScopeSet
 
 CONCRETE = ("a:read", "a:write", "b:read", "b:write", "b:c:read", "root")
 IMPLIES = {"a:write": {"a:read"}}
@@ -24,6 +27,10 @@ CATALOG = Catalog(
     superuser="root",
 )
 PEOPLE, ROLES, CLIENTS = ("alice", "erin"), ("one", "two", "boss"), ("app", "other")
+ISSUER = "https://auth.example.com"
+# What each API knows.
+RESOURCES = {"https://api.example.com": set(NAMES), "https://files.example.com": {"a:*", "b:read"}}
+API = next(iter(RESOURCES))
 
 scope_lists = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True)
 
@@ -51,14 +58,15 @@ class Authority(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         self.loop = asyncio.new_event_loop()
-        self.world = Authority.world_type(catalog=CATALOG)
+        resources = tuple(Resource(name, ScopeSet(scopes)) for name, scopes in RESOURCES.items())
+        self.world = Authority.world_type(catalog=CATALOG, settings=Settings(ISSUER, API, resources))
         self.roles = {"one": {"a:read"}, "two": {"b:*"}, "boss": {"root"}}
         self.held = {"alice": {"one", "two"}, "erin": {"boss"}}
         self.direct = {person: set() for person in PEOPLE}
         self.ceiling = {client: set(NAMES) for client in CLIENTS}
         self.disabled = set()
         self.refused = dict.fromkeys(PEOPLE, 0)
-        # Per (person, client): what was ever consented to, and what an operator took back since.
+        # Per (person, client, resource): what was ever consented to, and what an operator took back since.
         self.consented, self.withdrawn, self.authz = {}, {}, {}
         self.run(self.furnish())
 
@@ -142,9 +150,11 @@ class Authority(RuleBasedStateMachine):
 
     # -- what clients do ---------------------------------------------------------------------------------
 
-    def check(self, tokens, wanted, bounds):
-        """Exactly what the formula gives: nothing more, and nothing less either."""
+    def check(self, tokens, resource, wanted, bounds):
+        """Exactly what the formula gives, for the resource that was asked about: nothing more, and nothing less either."""
+        assert self.world.claims(tokens)["aud"] == resource
         claimed = set(self.world.claims(tokens)["scope"].split())
+        bounds = [*bounds, RESOURCES[resource]]
         expected = {name for name in spelled_out(wanted) if all(name in reach(bound) for bound in bounds)}
         assert claimed == set(tokens.scope) == expected
 
@@ -153,11 +163,12 @@ class Authority(RuleBasedStateMachine):
         person=st.sampled_from(PEOPLE),
         client=st.sampled_from(CLIENTS),
         scopes=st.none() | st.none() | scope_lists,
+        resource=st.sampled_from(sorted(RESOURCES)),
     )
-    def log_in(self, person, client, scopes):
-        pair, wanted = (person, client), self.ceiling[client] if scopes is None else scopes
-        bounds = [self.ceiling[client], self.standing(person)]
-        form = {} if scopes is None else {"scope": " ".join(scopes)}
+    def log_in(self, person, client, scopes, resource):
+        pair, wanted = (person, client, resource), self.ceiling[client] if scopes is None else scopes
+        bounds = [self.ceiling[client], self.standing(person), RESOURCES[resource]]
+        form = {"resource": resource} | ({} if scopes is None else {"scope": " ".join(scopes)})
         passed = {name for name in spelled_out(wanted) if all(name in reach(bound) for bound in bounds)}
         try:
             tokens = self.run(self.world.log_in(person, client, **form))
@@ -177,7 +188,7 @@ class Authority(RuleBasedStateMachine):
         assert person not in self.disabled
         self.consent(pair, passed)
         self.authz[pair] = self.world.claims(tokens)["authz"]
-        self.check(tokens, wanted, [*bounds, self.consented[pair] - self.withdrawn[pair]])
+        self.check(tokens, resource, wanted, [*bounds, self.consented[pair] - self.withdrawn[pair]])
         return [pair, tokens.refresh_token, set(tokens.scope)]
 
     def consent(self, pair, passed):
@@ -185,33 +196,40 @@ class Authority(RuleBasedStateMachine):
             self.consented.setdefault(pair, set()).update(passed)
             self.withdrawn.setdefault(pair, set())
 
-    @rule(family=families, scopes=st.none() | st.none() | scope_lists)
-    def refresh(self, family, scopes):
+    @rule(
+        family=families,
+        scopes=st.none() | st.none() | scope_lists,
+        asked=st.none() | st.none() | st.sampled_from(sorted(RESOURCES)),
+    )
+    def refresh(self, family, scopes, asked):
         pair, token, granted = family
-        person, client = pair
-        form = {} if scopes is None else {"scope": " ".join(scopes)}
+        person, client, resource = pair
+        form = ({} if scopes is None else {"scope": " ".join(scopes)}) | ({} if asked is None else {"resource": asked})
         try:
             tokens = self.run(self.world.refresh(token, client, **form))
         except Refused:
             return
+        # Whatever else is live between these two: this family was asked for for one resource.
+        assert asked in (None, resource)
         assert person not in self.disabled
         family[1] = tokens.refresh_token
         live = self.consented[pair] - self.withdrawn[pair]
         wanted = granted if scopes is None else scopes
-        self.check(tokens, wanted, [self.ceiling[client], self.standing(person), live, granted])
+        self.check(tokens, resource, wanted, [self.ceiling[client], self.standing(person), live, granted])
         assert set(tokens.scope) <= reach(granted)
 
-    @rule(scopes=st.none() | scope_lists)
-    def serve(self, scopes):
-        form = {} if scopes is None else {"scope": " ".join(scopes)}
+    @rule(scopes=st.none() | scope_lists, resource=st.sampled_from(sorted(RESOURCES)))
+    def serve(self, scopes, resource):
+        form = {"resource": resource} | ({} if scopes is None else {"scope": " ".join(scopes)})
         wanted = self.ceiling["service"] if scopes is None else scopes
         try:
             tokens = self.run(self.world.serve(**form))
         except Refused as bad:
             assert bad.id == "BW405"
-            assert not {name for name in spelled_out(wanted) if name in reach(self.ceiling["service"])}
+            bounds = reach(self.ceiling["service"]) & reach(RESOURCES[resource])
+            assert not set(spelled_out(wanted)) & bounds
             return
-        self.check(tokens, wanted, [self.ceiling["service"]])
+        self.check(tokens, resource, wanted, [self.ceiling["service"]])
 
     @invariant()
     def time_passes(self):

@@ -141,6 +141,7 @@ async def test_cve_2026_22752_cve_2026_16102_nothing_that_a_client_says_makes_it
         scope="users:read admin:*",
         first_party=True,
         introspects=["*"],
+        exchange_targets=["https://api.example.com"],
         ceiling="admin:*",
         disabled_at=None,
         id="spa",
@@ -155,6 +156,7 @@ async def test_cve_2026_22752_cve_2026_16102_nothing_that_a_client_says_makes_it
     assert kept.ceiling == ScopeSet(["users:read"])
     assert not kept.first_party
     assert not kept.introspects
+    assert not kept.exchange_targets
     assert not kept.required
     assert kept.registered
     assert "javascript" not in json.dumps(made.as_json())

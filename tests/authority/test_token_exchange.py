@@ -1,15 +1,19 @@
 """Token exchange: a smaller token for a token, and never anything else."""
 
+from dataclasses import replace
+
 import pytest
 
 from bailiwick.authority.grants.token_exchange import MAX_ACTORS
-from bailiwick.authority.records import Origin
+from bailiwick.authority.records import Event, GrantType, Origin
 from bailiwick.scopes import ScopeSet
 
 pytestmark = pytest.mark.anyio
 
 ACCESS = "urn:ietf:params:oauth:token-type:access_token"
 BAD = ("invalid_request", "BW402")
+ASTRAY = ("invalid_target", "BW410")
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
 @pytest.fixture
@@ -249,3 +253,120 @@ async def test_r8693_10_who_acts_decides_nothing(flows, token):
     plain = await flows.exchange(token)
     acted = await flows.exchange(token, actor_token=(await own(flows)).access_token, actor_token_type=ACCESS)
     assert plain.scope == acted.scope
+
+
+# -- for which API: whoever was asked ------------------------------------------------------------------
+
+
+@pytest.fixture
+async def partner(flows):
+    """A client with tokens of its own that may exchange, and a person who let it do one thing at one API."""
+    made = await flows.admin.create_client(
+        "partner",
+        grants=["authorization_code", "refresh_token", EXCHANGE],
+        scopes=["posts:*", "files:*", "users:read"],
+        redirects=["https://partner.example.com/cb"],
+    )
+    flows.secrets["partner"] = made.secret
+    await flows.admin.give_scopes("erin", ["files:read"])
+    flows.redirects = flows.redirects | {"partner": "https://partner.example.com/cb"}
+    return await flows.redeem(await flows.code("partner", "erin", scope="posts:read files:read"), "partner")
+
+
+async def test_a_clients_own_token_does_not_reach_an_api_that_the_person_was_never_asked_about(flows, partner):
+    assert partner.scope == ScopeSet(["posts:read", "files:read"])
+    for named in ({"resource": flows.files}, {"audience": flows.files}):
+        assert await flows.refused(flows.exchange(partner, "partner", **named)) == ASTRAY
+    # Nor does a list of the operator's speak for the person: it is about what other clients got.
+    await flows.admin.set_exchange_targets("partner", [flows.files])
+    assert await flows.refused(flows.exchange(partner, "partner", resource=flows.files)) == ASTRAY
+    # As refresh says it, and within its own API it may.
+    form = {"client_secret": flows.secrets["partner"], "resource": flows.files}
+    assert await flows.refused(flows.refresh(partner, **form, client="partner")) == ASTRAY
+    assert (await flows.exchange(partner, "partner", scope="posts:read")).scope == ScopeSet(["posts:read"])
+
+
+async def test_a_clients_own_token_reaches_another_api_as_far_as_the_person_let_it_in_there(flows, partner):
+    await flows.code("partner", "erin", scope="files:read", resource=flows.files)
+    got = await flows.exchange(partner, "partner", resource=flows.files)
+    claims = flows.claims(got)
+    kept = await flows.store.authorization_of(claims["sub"], "partner", flows.files)
+    # It hangs on what the person said about that API, and on what they said about the first one.
+    assert (claims["aud"], claims["authz"], claims["scope"]) == (flows.files, kept.id, "files:read")
+    assert flows.claims(partner)["authz"] in claims["rests_on"]
+    assert (await flows.introspect(got.access_token))["active"]
+    # Nothing was presented of the other scopes, whatever the person allows there.
+    assert await flows.refused(flows.exchange(got, "partner", resource=flows.api, scope="posts:read")) == (
+        "invalid_scope",
+        "BW405",
+    )
+    await flows.admin.withdraw(kept.id, "files:read")
+    assert await flows.introspect(got.access_token) == {"active": False}
+    assert await flows.refused(flows.exchange(partner, "partner", resource=flows.files)) == ASTRAY
+
+
+async def test_what_was_exchanged_for_another_api_ends_with_the_first_authorization_too(flows, partner):
+    await flows.code("partner", "erin", scope="files:read", resource=flows.files)
+    got = await flows.exchange(partner, "partner", resource=flows.files)
+    await flows.admin.withdraw(flows.claims(partner)["authz"])
+    assert await flows.introspect(got.access_token) == {"active": False}
+
+
+async def test_another_clients_token_reaches_the_apis_of_the_operators_list_and_its_own(flows, token):
+    await flows.admin.set_exchange_targets("gateway", [])
+    for named in ({"resource": flows.files}, {"audience": flows.files}):
+        assert await flows.refused(flows.exchange(token, **named)) == ASTRAY
+    assert flows.claims(await flows.exchange(token, resource=flows.api))["aud"] == flows.api
+    changed = await flows.admin.set_exchange_targets("gateway", [flows.files])
+    assert changed.exchange_targets == {flows.files}
+    (line,) = [one for one in await flows.lines("client.exchange_targets_set") if one.detail]
+    assert (line.actor, line.client, line.detail) == ("operator:jane", "gateway", flows.files)
+
+
+async def test_no_chain_of_exchanges_and_no_actor_reaches_further_than_one_step(flows, token):
+    """Through a token of one's own, of another's, or who acts: each step is asked anew."""
+    await flows.admin.give_scopes("erin", ["files:read"])
+    await flows.admin.set_client_scopes("gateway", ["files:*", "posts:*"])
+    wide = await flows.redeem(await flows.code("spa", "erin", scope="posts:read files:read", prompt="consent"))
+    at_files = await flows.exchange(wide, resource=flows.files)
+    assert flows.claims(at_files)["aud"] == flows.files
+    await flows.admin.set_exchange_targets("gateway", [])
+    # What the gateway got by exchange counts as the first client's, and the way back is a step as well.
+    assert await flows.refused(flows.exchange(at_files, resource=flows.api, scope="files:read")) == ASTRAY
+    again = await flows.exchange(wide)
+    assert await flows.refused(flows.exchange(again, resource=flows.files)) == ASTRAY
+    # Its own token for the files proves nothing about the person.
+    acting = (await own(flows, resource=flows.files)).access_token
+    actor = {"actor_token": acting, "actor_token_type": ACCESS}
+    assert await flows.refused(flows.exchange(wide, resource=flows.files, **actor)) == ASTRAY
+
+
+async def test_a_program_reaches_by_exchange_what_it_could_have_asked_for_and_others_what_the_operator_names(flows):
+    await flows.admin.set_client_scopes("gateway", ["files:*", "posts:*"])
+    await flows.admin.set_exchange_targets("gateway", [])
+    mine = await own(flows, scope="files:read posts:read")
+    assert flows.claims(await flows.exchange(mine, resource=flows.files))["aud"] == flows.files
+    await flows.admin.set_client_scopes("service", ["files:*", "posts:*"])
+    theirs = await flows.serve()
+    assert await flows.refused(flows.exchange(theirs, resource=flows.files)) == ASTRAY
+    await flows.admin.set_exchange_targets("gateway", [flows.files])
+    assert (await flows.exchange(theirs, resource=flows.files)).scope == ScopeSet(["files:read"])
+
+
+async def test_who_may_not_act_for_itself_any_more_reaches_nothing_by_its_old_token(flows):
+    await flows.admin.set_client_scopes("gateway", ["files:*", "posts:*"])
+    mine = await own(flows, scope="files:read posts:read")
+    kept = await flows.store.client("gateway")
+    less = replace(kept, grants=kept.grants - {GrantType.CLIENT_CREDENTIALS})
+    assert await flows.store.change(less, Event(flows.now, "client.changed", "operator:jane"))
+    assert await flows.refused(flows.exchange(mine, resource=flows.files)) == ASTRAY
+
+
+async def test_an_exchanged_token_comes_without_a_refresh_token_that_could_ask_for_more(flows, partner):
+    await flows.code("partner", "erin", scope="files:read", resource=flows.files)
+    got = await flows.exchange(partner, "partner", resource=flows.files)
+    assert got.refresh_token is None
+    form = {"client_secret": flows.secrets["partner"], "resource": flows.files}
+    assert await flows.refused(flows.refresh(got.access_token, **form, client="partner")) == ("invalid_grant", "BW402")
+    # The family that it stands in is still the first API's.
+    assert await flows.refused(flows.refresh(partner, **form, client="partner")) == ASTRAY

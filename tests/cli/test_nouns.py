@@ -100,6 +100,16 @@ def test_an_operators_own_secret_is_not_printed(house):
     assert "my own secret" not in house(*args, input="my own secret\n").output
 
 
+def test_the_apis_for_which_a_client_exchanges_tokens_are_named_and_taken_back(house):
+    api = house.json("client", "add", "gate", "--grant", "token_exchange", "--scope", "posts:read")
+    assert api["exchange_targets"] == []
+    assert "no resource here" in house.refusal("client", "exchange-targets", "gate", "https://unknown.example")
+    named = "http://127.0.0.1:8000"
+    assert house.json("client", "exchange-targets", "gate", named)["exchange_targets"] == [named]
+    assert house.json("client", "show", "gate")["exchange_targets"] == [named]
+    assert house.json("client", "exchange-targets", "gate")["exchange_targets"] == []
+
+
 def test_a_client_that_contradicts_itself_is_refused(house):
     args = ["--public", "--scope", "posts:read"]
     assert "cannot act for itself" in house.refusal("client", "add", "x", "--grant", "client_credentials", *args)

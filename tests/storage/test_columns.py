@@ -50,9 +50,10 @@ async def test_a_client_is_kept_as_words_and_json(path, make):
         required=ScopeSet(["a"]),
         redirects=("https://z.example/cb", "https://a.example/cb?é"),
         introspects=frozenset({"https://z", "https://a"}),
+        exchange_targets=frozenset({"https://y", "https://b"}),
     )
     await write(path, lambda store: store.add(client, make.event()))
-    columns = "auth, grants, ceiling, required_scopes, redirects, introspects, default_scopes"
+    columns = "auth, grants, ceiling, required_scopes, redirects, introspects, exchange_targets, default_scopes"
     assert row(path, f"SELECT {columns} FROM bw_client") == (
         client.auth.value,
         '["client_credentials", "refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange"]',
@@ -60,6 +61,7 @@ async def test_a_client_is_kept_as_words_and_json(path, make):
         "a",
         '["https://z.example/cb", "https://a.example/cb?\\u00e9"]',
         '["https://a", "https://z"]',
+        '["https://b", "https://y"]',
         None,
     )
     store = await open_store(path)

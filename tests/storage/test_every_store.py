@@ -38,6 +38,7 @@ async def test_a_client_comes_back_as_it_was_kept(store, make):
         redirects=("http://127.0.0.1/callback", "com.example.app:/cb"),
         first_party=True,
         introspects=frozenset({"*"}),
+        exchange_targets=frozenset({"https://files.example.com"}),
         grants=frozenset({GrantType.PASSWORD, GrantType.DEVICE_CODE}),
         disabled_at=7.5,
     )

@@ -129,6 +129,8 @@ class Client:
             `san_email=...` or `x5t#S256=...`; "" where it shows none.
         registered: it registered itself (RFC 7591), so that nobody vouches for what it says.
         registration: digest of the token by which it manages its own registration (RFC 7592), None if it has none.
+        exchange_targets: the resources that it may exchange other clients' tokens for (RFC 8693), besides the one that
+            such a token is for already.
     """
 
     id: str
@@ -149,6 +151,7 @@ class Client:
     tls: str = ""
     registered: bool = False
     registration: str | None = field(default=None, repr=False)
+    exchange_targets: frozenset[str] = frozenset()
 
     @property
     def described(self) -> bool:

@@ -55,6 +55,13 @@ async def add(
         list[str] | None,
         typer.Option(help="An API (its identifier) whose tokens it may introspect, or * for all; may be repeated."),
     ] = None,
+    exchange_target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An API (its identifier) that it may exchange other clients' tokens for, besides a token's own; may be "
+            "repeated."
+        ),
+    ] = None,
     jwks: Annotated[
         Path | None, typer.Option(help="File with its public keys (JWK set), if it signs who it is (RFC 7523).")
     ] = None,
@@ -77,6 +84,7 @@ async def add(
         required=required or (),
         jwks=_read(jwks) if jwks is not None else "",
         tls=tls,
+        exchange_targets=exchange_target or (),
         secret=ask_secret("Client secret", check=desk.admin.check_secret) if own_secret else None,
     )
     record = records.client(made.client)
@@ -121,6 +129,7 @@ async def show(desk: Desk, id: Id) -> None:
             "redirects": "redirects",
             "first_party": "first party",
             "introspects": "introspects",
+            "exchange_targets": "exchanges tokens for",
             "registered": "registered itself",
             "authorizations": "authorizations",
             "families": "refresh families",
@@ -150,6 +159,22 @@ async def redirects(
     """Say anew where a client may have people sent back to. What is not named ends at once."""
     changed = await desk.admin.set_client_redirects(id, uri)
     desk.out.done(f"The client {id} redirects to {', '.join(changed.redirects)}", records.client(changed))
+
+
+@client.command("exchange-targets")
+@at_desk
+async def exchange_targets(
+    desk: Desk,
+    id: Id,
+    resource: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RESOURCE]...", help="All of them, by identifier; none: a token's own API only."),
+    ] = None,
+) -> None:
+    """Say anew for which APIs a client may exchange other clients' tokens, besides the API that a token is for."""
+    changed = await desk.admin.set_exchange_targets(id, resource or ())
+    named = ", ".join(sorted(changed.exchange_targets)) or "no API but a token's own"
+    desk.out.done(f"The client {id} exchanges tokens for {named}", records.client(changed))
 
 
 @client.command("rotate-secret")

@@ -40,6 +40,7 @@ def client(one: Client) -> dict[str, Any]:
         "redirects": list(one.redirects),
         "first_party": one.first_party,
         "introspects": sorted(one.introspects),
+        "exchange_targets": sorted(one.exchange_targets),
         "registered": one.registered,
         "disabled": one.disabled_at is not None,
         "created_at": moment(one.created_at),

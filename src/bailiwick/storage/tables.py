@@ -78,6 +78,8 @@ client = Table(
     Column("tls", Text, nullable=False, server_default=""),
     Column("registered", Boolean, nullable=False, server_default=false()),
     Column("registration", Text),
+    # Since 0006: clients of before reach no resource but a token's own.
+    Column("exchange_targets", Listed(frozenset), nullable=False, server_default="[]"),
 )
 
 account = Table(

@@ -50,6 +50,7 @@ class Clients(Desk):
         required: Iterable[str] = (),
         jwks: str = "",
         tls: str = "",
+        exchange_targets: Iterable[str] = (),
     ) -> NewClient:
         """Add a client.
 
@@ -68,6 +69,8 @@ class Clients(Desk):
             jwks: its public keys as a JWK set in JSON, if it signs who it is (RFC 7523) and has no secret.
             tls: what its certificate says, such as "san_dns=billing.example.com", if it shows one (RFC 8705)
                 and has no secret.
+            exchange_targets: the identifiers of the resources that it may exchange other clients' tokens for, besides
+                the one that such a token is for already.
 
         Raises:
             ConfigurationError: the id is taken, or the settings contradict each other (BW130).
@@ -92,6 +95,7 @@ class Clients(Desk):
             required=self._known(required, f"The client {identifier!r}"),
             jwks=jwks,
             tls=tls,
+            exchange_targets=frozenset(exchange_targets),
         )
         check_client(client, self._settings)
         event = self._event("client.created", client=client.id, detail=str(ceiling))
@@ -138,6 +142,21 @@ class Clients(Desk):
         uris = tuple(dict.fromkeys(redirects))
         return await self._change_client(
             id, "client.redirects_set", lambda c: replace(c, redirects=uris), detail=" ".join(uris)
+        )
+
+    async def set_exchange_targets(self, id: str, resources: Iterable[str]) -> Client:
+        """Set the resources that a client may exchange other clients' tokens for; tokens follow at their next issuance.
+
+        Args:
+            id: which client.
+            resources: their identifiers; none: only the resource that a token is for already.
+        """
+        targets = frozenset(resources)
+        return await self._change_client(
+            id,
+            "client.exchange_targets_set",
+            lambda c: replace(c, exchange_targets=targets),
+            detail=" ".join(sorted(targets)),
         )
 
     async def revoke_client_tokens(self, id: str) -> int:

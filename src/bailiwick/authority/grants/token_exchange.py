@@ -4,6 +4,11 @@ An API that calls another API does not pass its caller's token on. It exchanges 
 the scopes, for the one API that it calls, and says if it likes who acts. The exchanged token hangs
 on everything that the first one hangs on: authorization, family and end.
 
+Which API it may be for: the one that the first token is for, always. Another one only if somebody said so, for
+otherwise a client that a person let use one API would reach all of them. With a token that rests on the client's own
+authorization it is the person who says so, by a live authorization for that API, as refresh and authorize demand
+(RFC 9700 section 4.14.2); with a token that another client got, the operator, by the client's `exchange_targets`.
+
 Who may exchange what: a confidential client that is allowed this grant, and only tokens that were
 meant for it, which are those issued to it and those for a resource whose tokens it may introspect. A
 token that merely fell into a client's hands is not its to exchange (section 5, and the audience check of
@@ -16,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bailiwick.authority.issue import ACCESS_TOKEN_TYPE, Permit
-from bailiwick.authority.records import ACCOUNT_PREFIX, EVERY_RESOURCE, Client, GrantType, Resource
+from bailiwick.authority.records import ACCOUNT_PREFIX, EVERY_RESOURCE, Authorization, Client, GrantType, Resource
 from bailiwick.authority.request import ExchangeAsked, TokenRequest
 from bailiwick.authority.settings import Settings
 from bailiwick.authority.store import Store
@@ -71,6 +76,8 @@ class TokenExchangeGrant:
             authorization = await self._store.authorization(subject.authorization or "")
             if authorization is None:
                 raise _bad("The subject_token's authorization is gone.")
+        if resource != subject.resource:
+            authorization = await self._reaching(resource, client, subject, authorization)
         return Permit(
             self.type,
             subject=subject.principal.subject,
@@ -104,6 +111,31 @@ class TokenExchangeGrant:
         if living is None or living.client != client.id:
             raise _bad("The actor_token is invalid, expired, revoked, or another client's.")
         return living
+
+    async def _reaching(
+        self, resource: Resource, client: Client, subject: Living, authorization: Authorization | None
+    ) -> Authorization | None:
+        """The consent that a token for another resource than the presented one's rests on; None for a client's own.
+
+        Raises:
+            Refused: invalid_target (BW410): neither the person nor the operator ever said that the client may reach it.
+        """
+        own = subject.principal.subject if authorization is None else authorization.client
+        if own != client.id:
+            if resource.identifier not in client.exchange_targets:
+                raise _out_of_reach(f"{resource.identifier!r} is not in the exchange_targets of client {client.id}")
+            return authorization
+        if authorization is None:
+            # It acts for itself and may ask for any resource directly, if it may ask at all.
+            if GrantType.CLIENT_CREDENTIALS not in client.grants:
+                raise _out_of_reach(f"client {client.id} may not act for itself")
+            return None
+        given = await self._store.authorization_of(authorization.subject, client.id, resource.identifier)
+        if given is None or not given.live:
+            raise _out_of_reach(
+                f"{authorization.subject} lets client {client.id} do nothing at {resource.identifier!r}"
+            )
+        return given
 
     def _target(self, request: TokenRequest, asked: ExchangeAsked, subject: Living) -> Resource:
         # `audience` names by a logical name what `resource` names by its address (section 2.1); here they are the same.
@@ -153,6 +185,10 @@ def _length(chain: Mapping[str, Any]) -> int:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+def _out_of_reach(detail: str) -> Refused:
+    return Refused("invalid_target", "The token cannot be exchanged for this resource.", id="BW410", detail=detail)
 
 
 def _bad(description: str) -> Refused:
