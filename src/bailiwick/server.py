@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from urllib.parse import urlsplit
 
 from bailiwick.errors import BailiwickError, ConfigurationError, Refused
 from bailiwick.scopes import Catalog
+from bailiwick.tokens.clock import system_clock
 
 try:
     from starlette.requests import Request
@@ -134,7 +134,7 @@ class AuthorizationServer:
         audience: str = "",
         seals: Sequence[Seal] = (),
         attempts: Attempts | str | None = None,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = system_clock,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         if settings is None:

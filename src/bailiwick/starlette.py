@@ -25,13 +25,14 @@ from starlette.websockets import WebSocket
 
 from . import asgi
 from .errors import ConfigurationError
-from .frameworks.starlette.endpoint_metadata import MARK, PublicMark, name_of, source_of
+from .frameworks.starlette.endpoint_metadata import MARK, PublicMark, name_of
 from .frameworks.starlette.endpoints import guarded_endpoint
 from .frameworks.starlette.error_handlers import answer
 from .frameworks.starlette.fallback import is_readable
 from .frameworks.starlette.protection import Protection, protection_of
 from .frameworks.starlette.route_reader import Walk
 from .graph import Access, Kind, Plan, RoutePlan, combine
+from .graph.signature import source_of
 from .guard.policy import as_requirement, closes_on_expiry, step_up_of
 from .scopes import Requirement
 

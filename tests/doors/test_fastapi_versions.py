@@ -52,6 +52,16 @@ def test_every_other_fastapi_is_taken(version):
     check_version(version)
 
 
+@pytest.mark.parametrize("version", ["1.10.27", "1.9", "0.32.2"])
+def test_pydantic_1_is_refused_where_the_guard_is_made(catalog, issuer, monkeypatch, version):
+    # As it is where only pydantic's version differs: FastAPI 0.123 to 0.125 run on it.
+    monkeypatch.setattr("bailiwick.frameworks.fastapi.compat.pydantic.VERSION", version)
+
+    with pytest.raises(ConfigurationError, match=rf"pydantic {version} is not supported") as failed:
+        Guard(catalog, issuer)
+    assert failed.value.id == "BW124"
+
+
 def test_the_installed_fastapi_is_taken():
     check_version()
 

@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -16,6 +15,7 @@ from bailiwick.guard.policy import Public, check_step_up, closes_on_expiry, step
 from bailiwick.guard.protected_resource import Resource
 from bailiwick.scopes import Catalog, Denied, Principal, Requirement, all_of
 from bailiwick.tokens.bearer import Challenge, bearer_token
+from bailiwick.tokens.clock import system_clock
 from bailiwick.tokens.verify import FORGERY
 
 __all__ = ["Decision", "Guard", "Verifier"]
@@ -85,7 +85,7 @@ class Guard:
         disclose_scopes: bool = True,
         on_decision: Callable[[Decision], None] | None = None,
         on_expiry: str = "close",
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = system_clock,
     ) -> None:
         if not isinstance(catalog, Catalog):
             raise ConfigurationError(f"A guard needs a Catalog, not a {type(catalog).__name__}.")

@@ -31,6 +31,7 @@ import httpx
 from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken, Unavailable
 from bailiwick.scopes import Principal
 from bailiwick.tokens import ALGORITHMS, KeySource, Revocations
+from bailiwick.tokens.clock import system_clock
 from bailiwick.tokens.jws import read, read_claims
 from bailiwick.tokens.revoked import KINDS
 
@@ -108,7 +109,7 @@ class RevocationFeed:
         max_bytes: int = MAX_BYTES,
         max_lines: int = MAX_LINES,
         http: httpx.AsyncClient | None = None,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = system_clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         given: object = keys

@@ -145,6 +145,35 @@ class ScopeSet(AbstractSet[str]):
     def __reduce__(self) -> tuple[type[ScopeSet], tuple[tuple[str, ...]]]:
         return (ScopeSet, (self._names,))
 
+    def __copy__(self) -> ScopeSet:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> ScopeSet:
+        return self
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, handler: Any) -> dict[str, Any]:
+        # In a user's model: a list of scopes, as JSON has it. The dictionaries are what pydantic_core's functions make.
+        names = handler.generate_schema(list[str])
+        read = {"type": "no-info", "function": cls._validated}
+        return {
+            "type": "json-or-python",
+            "json_schema": {"type": "function-after", "function": read, "schema": names},
+            "python_schema": {"type": "function-plain", "function": read},
+            "serialization": {"type": "function-plain", "function": list, "return_schema": names},
+        }
+
+    @classmethod
+    def _validated(cls, value: object) -> ScopeSet:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, list | tuple | AbstractSet):  # rule 7: a text is no list
+            raise ValueError("A list of scopes was expected.")  # noqa: TRY004 - pydantic answers 422 to a ValueError only
+        try:
+            return cls(value)
+        except InvalidScope as bad:
+            raise ValueError(bad.description) from bad
+
     def __contains__(self, name: object) -> bool:
         return name in self._frozen
 

@@ -20,7 +20,10 @@ NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Principal:
-    """Who calls, as proved by a verified token. Immutable; its repr shows no token and no claims.
+    """Names who calls, as a verified token proved it. Immutable; its repr, its JSON and its pickle hold no token and no claims.
+
+    A FastAPI handler may return it, and is answered what `to_dict` says. It copies as itself. A pickle, as job queues and process
+    pools make one, leaves the claims and the catalog out: call `under(catalog)` on what comes out of it, to ask `has`.
 
     Args:
         subject: the `sub` claim: the person, or the client that acts for itself.
@@ -91,6 +94,44 @@ class Principal:
     def __repr__(self) -> str:
         return f"<Principal {self.subject!r} via {self.client_id!r}: {str(self.scopes)!r}>"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is safe to show, as JSON has it: who he is and what he may do.
+
+        Claims are left out, which may hold whatever an issuer knows of a person, and so is the token's id: some
+        issuers take the opaque token itself for it.
+        """
+        return {
+            "subject": self.subject,
+            "scopes": list(self.scopes),
+            "client_id": self.client_id,
+            "issuer": self.issuer,
+            "audience": list(self.audience),
+            "expires_at": self.expires_at,
+        }
+
+    def __copy__(self) -> Principal:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Principal:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = (self.client_id, self.issuer, self.audience, self.expires_at, self.token_id)
+        return _unpickled, (type(self), self.subject, self.scopes, *known)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, handler: Any) -> dict[str, Any]:
+        # Only a Principal is one: what comes from a request must never become one, whatever a handler's annotation says.
+        return {
+            "type": "is-instance",
+            "cls": cls,
+            "serialization": {
+                "type": "function-plain",
+                "function": cls.to_dict,
+                "return_schema": handler.generate_schema(dict[str, Any]),
+            },
+        }
+
     def under(self, catalog: Catalog) -> Principal:
         """The same caller, with `catalog` deciding what his scopes cover.
 
@@ -157,6 +198,28 @@ class Principal:
                     f"The scope {name!r} is not in the catalog.{catalog.nearest(name)}", id="BW102"
                 )
         return decide(requirement, held, catalog)
+
+
+def _unpickled(
+    kind: type[Principal],
+    subject: str,
+    scopes: ScopeSet,
+    client_id: str | None,
+    issuer: str,
+    audience: tuple[str, ...],
+    expires_at: float | None,
+    token_id: str | None,
+) -> Principal:
+    """What a pickled Principal becomes."""
+    return kind(
+        subject,
+        scopes,
+        client_id=client_id,
+        issuer=issuer,
+        audience=audience,
+        expires_at=expires_at,
+        token_id=token_id,
+    )
 
 
 def with_scopes(caller: Principal, scopes: ScopeSet, catalog: Catalog | None = None) -> Principal:

@@ -7,7 +7,6 @@ signature is verified, so that answers tell nothing to somebody who cannot sign.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Any, Final, Protocol, runtime_checkable
@@ -17,6 +16,7 @@ from bailiwick.scopes import Principal
 
 from .bearer import B64TOKEN, BEARER
 from .claims import RFC_9068, ClaimRules
+from .clock import system_clock
 from .forgeries import Forgeries
 from .jwk import ALGORITHMS, Key
 from .jws import MAX_BYTES, Envelope, read, read_claims, read_octets
@@ -99,7 +99,7 @@ class JWTVerifier:
         max_bytes: int = MAX_BYTES,
         cache_size: int = 1024,
         cache_seconds: float = 60.0,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = system_clock,
         checks: Sequence[Callable[[Principal], Principal | None]] = (),
     ) -> None:
         # A secret in place of a keyring is a likely slip, and text has a `find` too.

@@ -25,7 +25,8 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 import fastapi
-from fastapi import routing
+import pydantic
+from fastapi import encoders, routing
 from fastapi.dependencies import models, utils
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
@@ -38,6 +39,7 @@ from bailiwick.frameworks.starlette.pending_routes import ATTEMPTS, own_handle
 from bailiwick.frameworks.starlette.route_list import Listeners
 from bailiwick.frameworks.starlette.route_tracker import Changes, Reading
 from bailiwick.guard.gate import NoOverrides
+from bailiwick.scopes import Principal, ScopeSet
 
 __all__ = [
     "ROUTING",
@@ -76,6 +78,7 @@ SOLVER: Final = "solve_dependencies"
 
 UNSUPPORTED: Final = {(0, 137, 0), (0, 137, 1)}
 OLDEST: Final = (0, 123, 10)
+OLDEST_PYDANTIC: Final = 2
 
 _iter_contexts: Callable[..., Iterator[Any]] | None = getattr(routing, "iter_route_contexts", None)
 _context_var: contextvars.ContextVar[Any] | None = getattr(routing, "_effective_route_context_var", None)
@@ -83,13 +86,13 @@ _with_body_limit: Callable[..., ASGIApp] | None = getattr(routing, "wrap_app_wit
 
 
 def check_version(version: str | None = None) -> None:
-    """Refuse a FastAPI on which routes cannot be walked.
+    """Refuse a FastAPI on which routes cannot be walked, and a pydantic that cannot write a guarded application's OpenAPI document.
 
     Args:
         version: a version of FastAPI; None means the installed one.
 
     Raises:
-        ConfigurationError: the version is older than 0.123.10, or 0.137.0 or 0.137.1.
+        ConfigurationError: FastAPI is older than 0.123.10, or 0.137.0 or 0.137.1, or pydantic is older than 2.
     """
     version = fastapi.__version__ if version is None else version
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
@@ -98,6 +101,28 @@ def check_version(version: str | None = None) -> None:
             f"FastAPI {version} is not supported: Bailiwick needs 0.123.10 or later, and neither 0.137.0 nor 0.137.1.",
             id="BW124",
         )
+    if int(pydantic.VERSION.partition(".")[0]) < OLDEST_PYDANTIC:  # FastAPI 0.123 to 0.125 run on pydantic 1 too
+        raise ConfigurationError(
+            f"pydantic {pydantic.VERSION} is not supported: Bailiwick needs 2 or later. pip install 'pydantic>=2'",
+            id="BW124",
+        )
+
+
+def _register_encoders() -> None:
+    """Let FastAPI answer a Principal with what is safe to show of it, and a ScopeSet with a list of its names.
+
+    `jsonable_encoder` asks its tables, and then takes an unknown object apart by `dict()`: that fails, or makes
+    {"a": "b"} of a scope "ab". The tables have no underscore and stand in every FastAPI, but are not documented.
+    """
+    encoders.encoders_by_class_tuples[Principal.to_dict] = (Principal,)
+    encoders.encoders_by_class_tuples[_names_in] = (ScopeSet,)
+
+
+def _names_in(scopes: ScopeSet) -> list[str]:
+    return list(scopes)
+
+
+_register_encoders()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from starlette.routing import BaseRoute
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, RoutePlan
+from bailiwick.graph.signature import source_of
 from bailiwick.guard.gate import Gate, standing_at
 from bailiwick.guard.policy import Public
 
-__all__ = ["GATE", "MARK", "PublicMark", "declared_at", "declared_by", "gates_at", "name_of", "source_of"]
+__all__ = ["GATE", "MARK", "PublicMark", "declared_at", "declared_by", "gates_at", "name_of"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -92,12 +93,3 @@ def gates_at(*holders: Any) -> Iterator[Gate]:
 def name_of(endpoint: Any) -> str:
     """Return an endpoint's own name, or that of its class."""
     return getattr(endpoint, "__name__", type(endpoint).__name__)
-
-
-def source_of(endpoint: Any) -> str:
-    """Return "file:line" of an endpoint, or "" where it cannot be known."""
-    try:
-        plain = inspect.unwrap(endpoint)
-        return f"{inspect.getsourcefile(plain)}:{inspect.getsourcelines(plain)[1]}"
-    except (TypeError, OSError):
-        return ""

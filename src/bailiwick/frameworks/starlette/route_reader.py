@@ -9,10 +9,11 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.frameworks.starlette.endpoint_metadata import MARK, declared_at, gates_at, name_of, source_of
+from bailiwick.frameworks.starlette.endpoint_metadata import MARK, declared_at, gates_at, name_of
 from bailiwick.frameworks.starlette.fallback import Fallback, fallback_of, is_readable
 from bailiwick.frameworks.starlette.gates import SettledGate, gate_of
 from bailiwick.graph import Access, Kind, Plan, RoutePlan
+from bailiwick.graph.signature import source_of
 from bailiwick.guard.gate import Gate, standing_at
 from bailiwick.guard.policy import idle_mounts, settled_twice
 
