@@ -13,6 +13,7 @@ from bailiwick.errors import ConfigurationError, Refused
 
 pytest.importorskip("limits", reason="limits is not installed: pip install 'bailiwick[redis]'")
 
+from bailiwick.authority.attempts import FIRST_WAIT, FREE
 from bailiwick.machine.shared_attempts import SharedAttempts
 
 pytestmark = pytest.mark.anyio
@@ -180,3 +181,12 @@ async def test_two_servers_refuse_together_what_was_guessed_at_either(redis_addr
             refused = await log_in(node, "correct horse battery")
             assert (refused.status_code, refused.json()["error"]) == (429, "slow_down")
             assert int(refused.headers["retry-after"]) > 0
+
+
+async def test_who_guessed_while_the_clock_was_ahead_waits_from_now_on_and_no_longer(address, monkeypatch):
+    attempts, names, right = SharedAttempts(address), [next(NAMES)], time.time
+    monkeypatch.setattr(time, "time", lambda: right() + 7 * 24 * 3600)
+    for _ in range(FREE):
+        await attempts.failed(names, time.time())
+    monkeypatch.setattr(time, "time", right)
+    assert 0 < await wait_of(attempts, names) <= FIRST_WAIT + 1

@@ -18,7 +18,7 @@ from bailiwick.authority.records import (
     Revoked,
     StoredKey,
 )
-from bailiwick.authority.store import CODE_KEPT, Basis, Begun, Claimed, Polled, Redeemed, Room, Rotated
+from bailiwick.authority.store import CLOCK_SKEW, CODE_KEPT, Basis, Begun, Claimed, Polled, Redeemed, Room, Rotated
 from bailiwick.scopes import ScopeSet
 
 pytestmark = pytest.mark.anyio
@@ -433,6 +433,22 @@ async def test_a_retry_within_the_grace_changes_nothing(store, make):
     assert len(await journal(store, "refresh.retried")) == 1
 
 
+@pytest.mark.parametrize("now", [70.0, 99.9])
+async def test_a_retry_that_began_before_the_rotation_counts_as_one_within_the_grace(store, make, now):
+    # Two requests at once, or two nodes whose clocks differ: the one that began first is served last.
+    await opened(store, make)
+    await store.rotate(make.rotation(now=100.0), make.event())
+    assert await store.rotate(make.rotation(now=now), make.event("refresh")) is Rotated.RETRIED
+
+
+@pytest.mark.parametrize("now", [69.5, 1.0])
+async def test_a_clock_that_is_set_back_makes_no_replay_a_retry(store, make, now):
+    family = await opened(store, make)
+    await store.rotate(make.rotation(now=100.0), make.event())
+    assert await store.rotate(make.rotation(now=now), make.event("refresh")) is Rotated.REPLAYED
+    assert (await store.family(family.id)).revoked_at == now
+
+
 async def test_a_retry_after_the_grace_revokes_the_family(store, make):
     family = await opened(store, make)
     await store.rotate(make.rotation(now=100.0), make.event())
@@ -580,6 +596,15 @@ async def test_an_expired_or_unknown_code_is_unknown(store, make):
     assert await redeem(store, make, digest="other") == (Redeemed.UNKNOWN, None)
 
 
+async def test_a_clock_that_is_set_back_revives_no_code(store, make):
+    await store.add_code(a_code())
+    assert await redeem(store, make, 90.0 - CLOCK_SKEW - 0.5) == (Redeemed.UNKNOWN, None)
+    # The clocks of two nodes differ by a little.
+    assert (await redeem(store, make, 90.0 - CLOCK_SKEW))[0] is Redeemed.FIRST_TIME
+    # Whatever the clock says, what was spent is spent.
+    assert (await redeem(store, make, 1.0))[0] is Redeemed.AGAIN
+
+
 ROOM = Room(10, 10)
 
 
@@ -601,6 +626,17 @@ def decided(state=DeviceState.APPROVED):
     return a_device(
         state=state, scopes=ScopeSet(["a"]), subject="usr_alice", authorization="atz_1", authenticated_at=95.0
     )
+
+
+async def test_a_clock_that_is_set_back_revives_no_device_code(store, make):
+    early = 90.0 - CLOCK_SKEW - 0.5
+    assert await store.add_device_code(a_device(), ROOM, 90.0) is Begun.DONE
+    assert await store.device_code_of_user("user code", early) is None
+    assert not await store.decide_device_code(decided(), make.event("device.approved", at=early))
+    assert (await store.poll_device_code("device", "app", early))[0] is Polled.EXPIRED
+    assert await store.decide_device_code(decided(), make.event("device.approved", at=early + 0.5))
+    assert (await store.poll_device_code("device", "app", early))[0] is Polled.EXPIRED
+    assert (await store.poll_device_code("device", "app", 90.0))[0] is Polled.APPROVED
 
 
 async def test_a_device_polls_until_a_person_decides_and_is_told_once(store, make):

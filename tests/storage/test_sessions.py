@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bailiwick.authority.records import Revocation, Revoked, Session
+from bailiwick.authority.store import CLOCK_SKEW
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +32,13 @@ async def test_a_session_comes_back_until_it_is_silent_too_long_or_ends(store, m
     assert await store.session("s1", 999.0) == session(idle_until=5_000.0)
     assert await store.session("s1", 1_000.0) is None
     assert await store.session("s2", 100.0) is None
+
+
+async def test_a_clock_that_is_set_back_gives_nobody_a_session_from_the_future(store, make, alice):
+    """Its login would pass for one that a request has just asked for."""
+    assert await store.open_session(session(), make.event(), account=alice)
+    assert await store.session("s1", 100.0 - CLOCK_SKEW) == session()
+    assert await store.session("s1", 100.0 - CLOCK_SKEW - 0.5) is None
 
 
 async def test_a_new_session_ends_the_one_that_the_browser_had_and_no_other(store, make, alice):

@@ -577,3 +577,14 @@ async def test_a_hundred_scopes_can_be_asked_for_and_ticked_on_one_page(make_sit
         code = re.search(r"code=([^&]+)", answered.headers["location"])[1]
         assert (await site.redeem(code)).json()["scope"].split() == names[:140]
         await visitor.http.aclose()
+
+
+async def test_a_session_that_fell_silent_does_not_begin_again_when_the_clock_is_set_back(site, visitor):
+    await visitor.log_in()
+    for _ in range(4):
+        site.now += HOUR // 2 - 1
+        assert await is_logged_in(visitor)
+    site.now += HOUR // 2
+    assert not await is_logged_in(visitor)
+    site.now -= HOUR
+    assert not await is_logged_in(visitor)

@@ -67,7 +67,8 @@ def check_wait(seconds: float) -> None:
             "Too many wrong attempts; wait before trying again.",
             status=429,
             id="BW416",
-            retry_after=int(seconds) + 1,
+            # A clock that was set back must not tell anybody to come again next week.
+            retry_after=min(int(seconds) + 1, LONGEST_WAIT),
         )
 
 
@@ -142,6 +143,9 @@ class CountedAttempts:
 
     def _wait(self, name: str, now: float, free: int) -> float:
         count, last = self._wrong.get(name, (0, now))
+        if last > now:
+            # Counted before the clock was set back: the wait begins now, and does not last until the clock gets there.
+            self._wrong[name] = (count, last := now)
         beyond = count - free
         if beyond < 0:
             return 0.0

@@ -34,7 +34,7 @@ from .outcome import NeedsConsent, NeedsLogin, Outcome, Redirect, ShowError
 from .records import Authorization, Client, Code, Event, GrantType, Origin, Resource
 from .request import Form, wire_text
 from .settings import Settings
-from .store import Store
+from .store import CLOCK_SKEW, Store
 
 __all__ = [
     "PARAMETERS",
@@ -183,6 +183,8 @@ class AuthorizationEndpoint:
         # Another client's request is not used up by whoever only saw its reference.
         if found is None or found.client != client or not await self._store.spend_pushed_request(digest):
             raise unknown
+        if found.expires_at > now + self._settings.lifetimes.pushed + CLOCK_SKEW:
+            raise unknown  # It was pushed in the future: the clock was set back since.
         return list(found.parameters)
 
     async def _recipient(self, pairs: Sequence[tuple[str, str]], origin: Origin, now: float) -> _Recipient:

@@ -265,7 +265,8 @@ class ClientDocuments:
         if why := why_no_document(id, policy):
             raise _unfit(f"client id {id[:200]!a}: {why}")
         known = self._known.get(id)
-        if known is None or now >= known.until:
+        # Nor is one believed that was looked at in the future: the clock was set back, any time ago.
+        if known is None or not known.at <= now < known.until:
             return None
         self._known.move_to_end(id)
         return known
@@ -280,7 +281,7 @@ class ClientDocuments:
         if known is not None and (now - known.at < EARLY or _holds(known.told.jwks, _kid_of(presented.assertion))):
             return instead
         will_do = known is not None or kept is not None
-        if will_do and now < self._later.get(client_id, 0.0):
+        if will_do and 0 < self._later.get(client_id, now) - now <= LATER:
             return instead
         try:
             return await self._look(client_id, policy, kept, presented.origin, now)

@@ -243,7 +243,7 @@ class RegistrationEndpoint:
 
     async def _make_room(self, now: float) -> bool:
         """Delete what has been of no use for a while, if there is any such client."""
-        if now - self._room_made_at < ROOM_EVERY:
+        if 0 <= now - self._room_made_at < ROOM_EVERY:
             return False
         self._room_made_at = now
         before = len(await self._store.clients())

@@ -36,6 +36,7 @@ from .records import (
 )
 
 __all__ = [
+    "CLOCK_SKEW",
     "CODE_KEPT",
     "ENDED_KEPT",
     "Basis",
@@ -51,6 +52,9 @@ __all__ = [
     "polled",
 ]
 
+# Seconds by which the clocks of two processes may differ, as verifiers of tokens and assertions have it. What was made
+# further in the future was made before the clock was set back: how old it is nobody can tell, so it counts as expired.
+CLOCK_SKEW: Final = 30
 # Seconds that a code is kept beyond its end, so that a replay is known for one while what came of it may live.
 CODE_KEPT: Final = 24 * 60 * 60
 # Seconds that an expired request is kept where others begin, so that a device that still polls learns
@@ -129,7 +133,9 @@ class Rotation:
         if family.expires_at <= self.now:
             return Rotated.EXPIRED
         if token.spent_at is not None:
-            within = self.now - token.spent_at <= self.grace
+            # In both directions: of two that ask at once, the one that began first may be served last. What was spent
+            # further in the future was spent before the clock was set back, any time ago.
+            within = abs(self.now - token.spent_at) <= self.grace
             unused = successor is not None and successor.family == family.id and successor.spent_at is None
             return Rotated.RETRIED if within and unused else Rotated.REPLAYED
         return Rotated.EXPIRED if token.expires_at <= self.now else Rotated.FIRST_TIME
@@ -164,7 +170,7 @@ def polled(code: DeviceCode | None, client: str, now: float) -> tuple[Polled, De
     """
     if code is None or code.client != client or code.state is DeviceState.SPENT:
         return Polled.UNKNOWN, None
-    if code.expires_at <= now:
+    if code.expires_at <= now or code.issued_at > now + CLOCK_SKEW:
         return Polled.EXPIRED, None
     if code.state is DeviceState.DENIED:
         return Polled.DENIED, None
@@ -353,7 +359,7 @@ class Store(Protocol):
 
         1. it is unknown, or another client's;
         2. its family is revoked, or at its absolute end: expired;
-        3. it was spent before: at most `grace` seconds ago, and its successor is the one named and itself
+        3. it was spent before: at most `grace` seconds from now, and its successor is the one named and itself
            unspent: retried, and nothing changes; anything else is a replay, and this call revokes the family;
         4. it is past its idle end: expired;
         5. the basis no longer holds, though it would be retried or be the first time: stale, and nothing changes;
@@ -376,6 +382,7 @@ class Store(Protocol):
     ) -> tuple[Redeemed, Code | None]:
         """Spend a code, once, whatever else is wrong with the request that presents it.
 
+        One that was issued more than `CLOCK_SKEW` seconds after `now` is expired, for the clock was set back since.
         A second time revokes the family that came of it, or will, and tells so in the feed and the journal.
         """
 
@@ -387,7 +394,7 @@ class Store(Protocol):
         """
 
     async def device_code_of_user(self, user_code: str, now: float) -> DeviceCode | None:
-        """The pending request behind a user code's digest, unless it expired."""
+        """The pending request behind a user code's digest, unless it expired; as `redeem_code` of one from the future."""
 
     async def decide_device_code(self, decided: DeviceCode, event: Event) -> bool:
         """Write a person's decision on a pending request; False if it was decided already or is gone."""
@@ -426,7 +433,7 @@ class Store(Protocol):
         """
 
     async def session(self, digest: str, now: float) -> Session | None:
-        """A session that has neither ended nor been silent too long."""
+        """A session that has neither ended nor been silent too long, nor began in the future; as `redeem_code`."""
 
     async def prolong_session(self, digest: str, idle_until: float) -> bool:
         """Let a session be silent until then; False if it is gone."""

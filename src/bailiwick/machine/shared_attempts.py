@@ -111,6 +111,11 @@ class SharedAttempts:
         # When that guess was made: its mark ends LONGEST_WAIT later. Both times are by this machine's clock, which
         # has nothing to do with `now`: what counts is how far they are apart.
         left = await self._storage.get_expiry(f"{key}:{count}") - time.time()
+        if left > LONGEST_WAIT:
+            # Marked before the clock was set back (Redis counts for itself and has no such marks): the wait begins now.
+            await self._storage.clear(f"{key}:{count}")
+            await self._storage.incr(f"{key}:{count}", LONGEST_WAIT)
+            left = LONGEST_WAIT
         return left - LONGEST_WAIT + min(FIRST_WAIT << min(beyond, 10), LONGEST_WAIT)
 
     async def _count(self, names: Sequence[str]) -> None:

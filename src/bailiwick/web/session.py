@@ -17,7 +17,7 @@ from starlette.responses import Response
 from bailiwick.authority.consent import LoggedIn
 from bailiwick.authority.records import Account, Event, Origin, Session
 from bailiwick.authority.settings import Lifetimes
-from bailiwick.authority.store import Store
+from bailiwick.authority.store import CLOCK_SKEW, Store
 from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
@@ -83,6 +83,8 @@ class Sessions:
             return Browser(self._mint(), kept=False)
         digest = opaque.digest(value)
         session = await self._store.session(digest, now)
+        if session is not None and session.idle_until > now + self._lifetimes.session_idle + CLOCK_SKEW:
+            session = None  # Silent since before the clock was set back, for nobody knows how long.
         if session is not None:
             idle_until = min(now + self._lifetimes.session_idle, session.expires_at)
             if idle_until - session.idle_until >= MOVED_EVERY:

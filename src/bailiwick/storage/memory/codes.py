@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bailiwick.authority.records import Code, Event, Revocation, Revoked
-from bailiwick.authority.store import Redeemed
+from bailiwick.authority.store import CLOCK_SKEW, Redeemed
 
 from .revocations import Revocations
 
@@ -26,7 +26,7 @@ class Codes(Revocations):
         """See `Store.redeem_code`."""
         with self._lock:
             code = self._codes.get(digest)
-            if code is None or (code.spent_at is None and code.expires_at <= now):
+            if code is None or (code.spent_at is None and not code.issued_at - CLOCK_SKEW <= now < code.expires_at):
                 return Redeemed.UNKNOWN, None
             if code.spent_at is None:
                 spent = replace(code, spent_at=now)

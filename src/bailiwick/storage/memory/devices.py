@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bailiwick.authority.records import DeviceCode, DeviceState, Event
-from bailiwick.authority.store import Begun, Polled, Room, polled
+from bailiwick.authority.store import CLOCK_SKEW, Begun, Polled, Room, polled
 
 from .begun import is_room
 from .journal import Journal
@@ -37,7 +37,7 @@ class Devices(Journal):
                 (
                     one
                     for one in self._devices.values()
-                    if one.user_code == user_code and one.state is DeviceState.PENDING and one.expires_at > now
+                    if one.user_code == user_code and one.state is DeviceState.PENDING and _counts(one, now)
                 ),
                 None,
             )
@@ -46,7 +46,7 @@ class Devices(Journal):
         """See `Store.decide_device_code`."""
         with self._lock:
             was = self._devices.get(decided.digest)
-            if was is None or was.state is not DeviceState.PENDING or was.expires_at <= event.at:
+            if was is None or was.state is not DeviceState.PENDING or not _counts(was, event.at):
                 return False
             self._devices[decided.digest] = replace(
                 was,
@@ -66,3 +66,7 @@ class Devices(Journal):
             if code is not None:
                 self._devices[digest] = replace(code, state=DeviceState.SPENT) if outcome is Polled.APPROVED else code
             return outcome, code
+
+
+def _counts(code: DeviceCode, now: float) -> bool:
+    return code.issued_at - CLOCK_SKEW <= now < code.expires_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bailiwick.authority.records import Account, Event, Session
+from bailiwick.authority.store import CLOCK_SKEW
 
 from .journal import Journal
 
@@ -30,7 +31,9 @@ class Sessions(Journal):
     async def session(self, digest: str, now: float) -> Session | None:
         """See `Store.session`."""
         found = self._sessions.get(digest)
-        return found if found is not None and min(found.idle_until, found.expires_at) > now else None
+        if found is None or found.authenticated_at > now + CLOCK_SKEW:
+            return None
+        return found if min(found.idle_until, found.expires_at) > now else None
 
     async def prolong_session(self, digest: str, idle_until: float) -> bool:
         """See `Store.prolong_session`."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from bailiwick.authority.records import Code, Event, Revoked
-from bailiwick.authority.store import Redeemed
+from bailiwick.authority.store import CLOCK_SKEW, Redeemed
 from bailiwick.storage import tables as t
 
 from .feed import tell, told
@@ -27,6 +27,7 @@ _SPEND = (
         t.code.c.digest == bindparam("presented"),
         t.code.c.spent_at.is_(None),
         t.code.c.expires_at > bindparam("now"),
+        t.code.c.issued_at <= bindparam("now") + CLOCK_SKEW,
     )
     .values(spent_at=bindparam("now"))
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, and_, select, update
 
 from bailiwick.authority.records import DeviceCode, DeviceState, Event
-from bailiwick.authority.store import Begun, Polled, Room, polled
+from bailiwick.authority.store import CLOCK_SKEW, Begun, Polled, Room, polled
 from bailiwick.storage import tables as t
 
 from .begun import Beginning
@@ -32,6 +32,7 @@ class Devices(Transactions):
             t.device_code.c.user_code == user_code,
             t.device_code.c.state == DeviceState.PENDING,
             t.device_code.c.expires_at > now,
+            t.device_code.c.issued_at <= now + CLOCK_SKEW,
         )
         return await self._read(lambda db: load_one(db, _DEVICES.where(which), DeviceCode))
 
@@ -43,6 +44,7 @@ class Devices(Transactions):
                 t.device_code.c.digest == decided.digest,
                 t.device_code.c.state == DeviceState.PENDING,
                 t.device_code.c.expires_at > event.at,
+                t.device_code.c.issued_at <= event.at + CLOCK_SKEW,
             )
             .values(
                 state=decided.state,

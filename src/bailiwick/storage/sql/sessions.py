@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from bailiwick.authority.records import Account, Event, Session
+from bailiwick.authority.store import CLOCK_SKEW
 from bailiwick.storage import tables as t
 
 from .journal import write_down
@@ -17,6 +18,7 @@ _SESSION = select(*columns(t.session, Session)).where(
     t.session.c.digest == bindparam("digest"),
     t.session.c.idle_until > bindparam("now"),
     t.session.c.expires_at > bindparam("now"),
+    t.session.c.authenticated_at <= bindparam("now") + CLOCK_SKEW,
 )
 
 
