@@ -250,6 +250,58 @@ def test_rooms_do_not_import_each_other_in_a_circle():
     assert not [room for room, beyond in reached.items() if room in beyond]
 
 
+def module_of(path):
+    """The dotted name of a file of the package."""
+    parts = ["bailiwick", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def file_named(dotted, files):
+    """The file that an import loads: a module, or what holds the name that is imported from it."""
+    return files.get(dotted) or files.get(dotted.rpartition(".")[0])
+
+
+def circles(edges):
+    """The groups of nodes that reach each other (Tarjan, "Depth-first search and linear graph algorithms", 1972)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in sorted(edges.get(node, ())):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in sorted(edges):
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_no_two_files_import_each_other_by_whatever_way_round():
+    """Imports for types, and those inside functions, count: who reads the one file has to know the other."""
+    files = {module_of(path): path for path in sources()}
+    edges = {}
+    for one in imports():
+        loaded = file_named(one.target, files)
+        if loaded is not None and loaded != one.file:
+            edges.setdefault(module_of(one.file), set()).add(module_of(loaded))
+    assert circles(edges) == []
+
+
+def test_a_circle_of_files_is_found_however_long():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set()}) == [["a", "b", "c"]]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
 def test_pure_rooms_import_no_socket_file_clock_dice_or_framework():
     breaches = [
         str(one)

@@ -9,8 +9,9 @@ A gate decides from the request's headers alone: before the body is read, before
 accepted, and before anything of the application runs.
 """
 
+from .guard.decision import Decision, Verifier
 from .guard.gate import Gate
-from .guard.guard import Decision, Guard, Verifier
+from .guard.guard import Guard
 from .guard.policy import Public
 from .guard.protected_resource import Resource
 

@@ -119,10 +119,12 @@ class BailiwickError(Exception):
     Attributes:
         code: the word on the wire (RFC 6749 section 5.2, RFC 6750 section 3.1), or "" if none.
         status: the HTTP status that belongs to it.
+        required: the scopes that the operation needs, space-separated, where a challenge may name them; else "".
     """
 
     code: str = "server_error"
     status: int = 500
+    required: str = ""
     default_id: ClassVar[str] = "BW500"
 
     def __init__(self, description: str, *, detail: str | None = None, id: str | None = None) -> None:

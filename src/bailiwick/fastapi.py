@@ -125,7 +125,7 @@ class Guard(DeclaringGuard, SecurityBase):
             BailiwickError: the refusal; it is answered as RFC 6750 says.
         """
         answer_here(conn.scope, BailiwickError, self.handle_error)
-        caller = await self._named(conn.scope)
+        caller = await self.identify(conn.scope)
         self._insist(caller, security_scopes.scopes)
         return caller
 

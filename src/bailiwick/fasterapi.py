@@ -31,7 +31,8 @@ from .frameworks.fasterapi.error_handlers import Refusal, sent
 from .frameworks.fasterapi.handlers import caller_of
 from .frameworks.fasterapi.openapi import scheme_of
 from .frameworks.fasterapi.protection import Protection, protection_of
-from .frameworks.fasterapi.scope_dependency import Need, Security, SecurityScopes
+from .frameworks.fasterapi.scope_dependency import Need, SecurityScopes
+from .frameworks.fasterapi.security import Security
 from .graph import Plan
 from .guard.asgi_types import Conn
 from .guard.dependencies import DOCUMENTATION, DeclaringGuard, endpoints_of

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import re
 from typing import Annotated
 
 import pytest
@@ -85,9 +86,16 @@ DOORS = {
 ONE_TEXT = "fasterapi, not protected"
 
 
+# Without `protect` the framework runs the guard before it runs what declares the requirement: a 401 cannot name that.
+NO_PLAN = {"fastapi, not protected", "fasterapi, not protected"}
+
+
 def as_far_as(door, answer):
     status, headers, body = answer
-    return (status, headers, {"detail": body["detail"]}) if door == ONE_TEXT and body else answer
+    if door in NO_PLAN and status == 401:
+        headers = headers | {b"www-authenticate": re.sub(rb', scope="[^"]*"', b"", headers[b"www-authenticate"])}
+        body = {name: text for name, text in body.items() if name != "scope"}
+    return (status, headers, {"detail": body["detail"]}) if door == ONE_TEXT and body else (status, headers, body)
 
 
 class Broken:
@@ -168,7 +176,8 @@ def test_every_door_answers_bad_requests_as_the_plain_gate_does(catalog, issuer,
         if status in {401, 403}:
             challenge = expected[1][b"www-authenticate"]
             assert b"resource_metadata=" in challenge
-            assert (b"scope=" in challenge) is (disclose and status == 403)
+            # RFC 6750 section 3. A stranger without credentials is told nothing that no public document says.
+            assert (b"scope=" in challenge) is (disclose and b"error=" in challenge)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -293,23 +302,14 @@ def test_who_refuses_more_in_verify_is_asked_about_each_request(catalog, issuer,
         assert answers(app, bearer(issuer.token("users:delete", sub="mallory")), b"")[0] == 401
 
 
-# `admit` decides by a plan, which FastAPI and FasterAPI have where they are protected.
-DECIDING = [
-    (door, method)
-    for door in [*DOORS, "wrap"]
-    for method in ("authenticate", "admit")
-    if method == "authenticate" or not door.startswith("fast") or DOORS[door][2]
-]
-
-
-@pytest.mark.parametrize(("door", "method"), DECIDING)
-def test_a_guard_that_refuses_more_is_asked_about_each_request(catalog, issuer, door, method):
+@pytest.mark.parametrize("door", [*DOORS, "wrap"])
+def test_a_guard_that_refuses_more_is_asked_about_each_request(catalog, issuer, door):
     kind, build, protected = DOORS.get(door, (PlainGuard, wrapped, True))
 
-    async def refusing(self, *about):
-        return banned(await getattr(kind, method)(self, *about))
+    async def authenticate(self, conn):
+        return banned(await kind.authenticate(self, conn))
 
-    derived = type("Derived", (kind,), {method: refusing})
+    derived = type("Derived", (kind,), {"authenticate": authenticate})
     app = build(derived(catalog, issuer.cached()), protected)
 
     for _ in range(3):

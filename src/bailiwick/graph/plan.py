@@ -75,6 +75,8 @@ class RoutePlan:
         rule: the requirement, compiled.
         step_up: how fresh and how strong the authentication must be, or None.
         close_on_expiry: whether a connection is ended when its token expires.
+        documented: whether a document that is open to everyone says what it needs.
+        scope: what a challenge names: the scopes of the smallest alternative, space-separated; "" without any.
     """
 
     path: str
@@ -88,6 +90,11 @@ class RoutePlan:
     rule: Rule | None = field(default=None, repr=False, compare=False)
     step_up: StepUp | None = None
     close_on_expiry: bool = False
+    documented: bool = field(default=False, repr=False, compare=False)
+    scope: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scope", str(self.requirement.smallest) if self.requirement is not None else "")
 
     @property
     def public(self) -> str:

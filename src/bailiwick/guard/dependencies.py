@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import StepUp
-from bailiwick.guard.guard import Guard, Verifier
+from bailiwick.guard.decision import Verifier
+from bailiwick.guard.guard import Guard
 from bailiwick.guard.policy import Public, as_requirement, check_step_up, closes_on_expiry, step_up_of
 from bailiwick.scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
 

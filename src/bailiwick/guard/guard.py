@@ -2,58 +2,35 @@
 
 import inspect
 import logging
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bailiwick.errors import BailiwickError, ConfigurationError, InsufficientScope, MissingCredentials
+from bailiwick.errors import BailiwickError, ConfigurationError, MissingCredentials
 from bailiwick.graph.plan import Access, Kind, Plan, RoutePlan, combine
 from bailiwick.guard.asgi_types import ASGIApp, Conn, Receive, Send, authorization_of
-from bailiwick.guard.gate import POLICY_VIOLATION, Gate, gate_around, tells, verify_now_of
-from bailiwick.guard.policy import Public, check_step_up, closes_on_expiry, step_up_of
+from bailiwick.guard.decision import (
+    Decision,
+    Refusals,
+    Render,
+    Verifier,
+    identify,
+    read_credentials,
+    verify,
+    verify_now_of,
+)
+from bailiwick.guard.gate import Gate, gate_around
+from bailiwick.guard.policy import Public, closes_on_expiry, step_up_of
 from bailiwick.guard.protected_resource import Resource
-from bailiwick.scopes import Catalog, Denied, Principal, Requirement, all_of
-from bailiwick.tokens.bearer import Challenge, bearer_token
+from bailiwick.guard.token_deadline import POLICY_VIOLATION
+from bailiwick.scopes import Catalog, Principal, Requirement, all_of
+from bailiwick.tokens.bearer import Challenge
 from bailiwick.tokens.clock import system_clock
-from bailiwick.tokens.verify import FORGERY
 
-__all__ = ["Decision", "Guard", "Verifier"]
+__all__ = ["Guard"]
 
 log = logging.getLogger("bailiwick.guard")
-
-
-class Verifier(Protocol):
-    """Anything that proves who calls: `JWTVerifier`, the authority's own verifier, an issuer's."""
-
-    async def verify(self, token: str) -> Principal:
-        """Return who calls.
-
-        Raises:
-            InvalidToken: the token is not acceptable.
-            Unavailable: it cannot be decided now.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a guard decided about one request; handed to `on_decision`. It never holds the token.
-
-    Attributes:
-        route: the entry of the plan.
-        principal: who called, if that was proved.
-        error: the refusal, or None if the request was let through.
-    """
-
-    route: RoutePlan
-    principal: Principal | None
-    error: BailiwickError | None
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the request was let through."""
-        return self.error is None
 
 
 class Guard:
@@ -69,6 +46,12 @@ class Guard:
         on_decision: a plain function, called with a `Decision` after each decision of a gate, which is to say in an
             application given to `protect` or `wrap`; if it raises, the request is denied and the failure logged.
         on_expiry: "close" ends a WebSocket when its token expires, with code 1008; "ignore" lets it live.
+        render: a plain function that is given a refusal and returns its content: the media type and the octets, as in
+            `("application/problem+json", b"...")`. Status and challenge stay what they are. If it raises, or a server's fault is answered,
+            the content is that of the contract.
+        websocket_subprotocol: lets a WebSocket, for which a browser can send no `Authorization`, bring its token as the sub-protocol
+            `NAME.TOKEN`, the token in base64url without padding; None takes none. It is taken out of the handshake: neither
+            the application nor its log sees it, and a client offers a second sub-protocol, which the application accepts.
         now: the clock, in seconds since 1970-01-01 UTC.
 
     Source: RFC 6750 section 3; RFC 9728 section 5.1.
@@ -85,12 +68,18 @@ class Guard:
         disclose_scopes: bool = True,
         on_decision: Callable[[Decision], None] | None = None,
         on_expiry: str = "close",
+        render: Render | None = None,
+        websocket_subprotocol: str | None = None,
         now: Callable[[], float] = system_clock,
     ) -> None:
         if not isinstance(catalog, Catalog):
             raise ConfigurationError(f"A guard needs a Catalog, not a {type(catalog).__name__}.")
         if not callable(getattr(verifier, "verify", None)):
             raise ConfigurationError("A guard needs a verifier with an async verify(token) method.")
+        if websocket_subprotocol is not None and not _SUBPROTOCOL.fullmatch(websocket_subprotocol):
+            raise ConfigurationError(
+                f"websocket_subprotocol is the name of a sub-protocol (RFC 6455 section 4.1), not {websocket_subprotocol!r}."
+            )
         if on_expiry not in {"close", "ignore"}:
             raise ConfigurationError('on_expiry is "close" or "ignore".')
         _check_hook(on_decision)
@@ -106,18 +95,15 @@ class Guard:
         self.on_decision = on_decision
         self.on_expiry = on_expiry
         self.now = now
-        # One key for each guard: two guards with different verifiers never take over each other's caller.
-        self._key = f"bailiwick.caller.{id(self)}"
-        self._proof = f"bailiwick.proof.{id(self)}"  # the header that the caller was proved by
-        self._answered = f"bailiwick.answered.{id(self)}"  # whom `authenticate` named, and from which headers
+        self.websocket_subprotocol = websocket_subprotocol
         self.challenge = Challenge(realm, resource_metadata, disclose_scopes)
-        self._no_credentials = MissingCredentials("Authentication is required.")
-        # What a flood consists of is written once, so that it costs next to nothing.
-        floods: tuple[BailiwickError, ...] = (self._no_credentials, FORGERY)
-        self._answers = {error: self.challenge.answer(error) for error in floods}
-        # Who derives a guard to refuse more means each request.
-        self._decides_alone = all(getattr(type(self), name) is getattr(Guard, name) for name in _DECIDING)
-        self._tell = tells(verify_now_of(verifier), catalog, self._key, self._proof, self._no_credentials)
+        # What `decision` needs besides. One key for each guard: two with different verifiers never take over each other's caller.
+        self.caller_key = f"bailiwick.caller.{id(self)}"
+        self.proof_key = f"bailiwick.proof.{id(self)}"
+        self.named_key = f"bailiwick.named.{id(self)}"
+        self.refusals = Refusals(self.challenge, render)
+        self.verify_now = verify_now_of(verifier)
+        self.overrides_authenticate = type(self).authenticate is not Guard.authenticate
 
     def __setattr__(self, name: str, value: object) -> None:
         # Gates are compiled from these; an exchange would reach some of them and not others.
@@ -210,15 +196,17 @@ class Guard:
         Args:
             conn: the ASGI connection scope, as `request.scope` in Starlette.
         """
-        if not self._decides_alone:
-            known: tuple[Any, Principal] | None = conn.get(self._answered)
+        if self.overrides_authenticate:
+            known: tuple[Any, Principal] | None = conn.get(self.named_key)
             return known[1] if known is not None and known[0] == tuple(conn["headers"]) else None
-        found: Principal | None = conn.get(self._key)
+        found: Principal | None = conn.get(self.caller_key)
         # A copy of a connection, with headers of its own, does not inherit who called on the other.
-        return found if found is not None and conn.get(self._proof) == authorization_of(conn) else None
+        return found if found is not None and conn.get(self.proof_key) == authorization_of(conn) else None
 
     async def authenticate(self, conn: Conn) -> Principal:
         """Prove who calls, once for each request however many guards the tree holds.
+
+        A derived guard that refuses more, or names another caller, overrides this method and nothing else.
 
         Args:
             conn: the ASGI connection scope.
@@ -226,86 +214,26 @@ class Guard:
         Raises:
             BailiwickError: no credentials, bad credentials, or no way to tell.
         """
-        token = bearer_token(conn["headers"], conn.get("query_string", b""))
-        proof = authorization_of(conn)
-        known: Principal | None = conn.get(self._key)
-        # A connection may be a copy of another, with headers of its own, as in an endpoint that takes batches.
-        if known is not None and conn.get(self._proof) == proof:
-            return known
-        caller = (await self.verifier.verify(token)).under(self.catalog)
-        conn[self._key] = caller
-        conn[self._proof] = proof
-        return caller
+        credentials = read_credentials(self, conn)
+        if isinstance(credentials, BailiwickError):
+            try:
+                raise credentials
+            finally:
+                del credentials  # it knows this frame by now
+        if credentials is None:
+            raise MissingCredentials("Authentication is required.")
+        return await verify(self, conn, credentials)
 
-    async def _named(self, conn: Conn) -> Principal:
-        """Whom `authenticate` names, asked once for each request: a derived guard may name another at each call.
-
-        Raises:
-            BailiwickError: the refusal.
-        """
-        known: tuple[Any, Principal] | None = conn.get(self._answered)
-        # A connection may be a copy of another, with headers of its own; and who reads headers may exchange the list of them.
-        asked = tuple(conn["headers"])
-        if known is not None and known[0] == asked:
-            return known[1]
-        caller = (await self.authenticate(conn)).under(self.catalog)
-        conn[self._answered] = (asked, caller)
-        return caller
-
-    async def admit(self, route: RoutePlan, conn: Conn) -> Principal | None:
-        """Decide about one connection; the caller, or None where anonymous is fine.
+    async def identify(self, conn: Conn) -> Principal:
+        """Who calls, as `authenticate` names him; a derived guard's is asked once for each request.
 
         Args:
-            route: the entry of the plan.
             conn: the ASGI connection scope.
 
         Raises:
             BailiwickError: the refusal.
         """
-        if self.on_decision is None:
-            return await self._decide(route, conn)
-        error: BailiwickError | None = None
-        try:
-            caller = await self._decide(route, conn)
-        except BailiwickError as refusal:
-            error, caller = refusal, conn.get(self._key)
-        try:
-            _heard(self.on_decision(Decision(route, caller, error)))
-        except Exception as broken:
-            # A hook may write an audit trail that must not have gaps: fail closed, and say so.
-            log.exception("on_decision failed for %s; the request is denied", route.label)
-            raise InsufficientScope("The request was denied.", id="BW302") from broken
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # it knows this frame by now
-        return caller
-
-    async def _decide(self, route: RoutePlan, conn: Conn) -> Principal | None:
-        if route.access is Access.UNDECLARED:
-            raise InsufficientScope(
-                "This route is closed.", detail=f"{route.label} is not part of the plan", id="BW303"
-            )
-        if route.access is Access.OPTIONAL:
-            if authorization_of(conn) is None:
-                conn.pop(self._key, None)  # of the connection that this one was copied from
-                return None
-        elif route.access is Access.PUBLIC:
-            return None
-        caller = await (self.authenticate(conn) if self._decides_alone else self._named(conn))
-        rule = route.rule
-        if rule is not None and not rule.allows(caller.held):
-            decision = rule.decide(caller.held)
-            assert isinstance(decision, Denied)  # noqa: S101 - allows() said no a line above
-            raise InsufficientScope(
-                "The token's scopes are too few for this operation.",
-                required=str(decision.required),
-                detail=f"{route.label}: {caller.subject!r} lacks {str(decision.missing)!r}",
-            )
-        if route.step_up is not None:
-            check_step_up(route.step_up, caller, self.now())
-        return caller
+        return await identify(self, conn)
 
     def note(self, error: BailiwickError) -> None:
         """Log a refusal, for whoever is to know of it.
@@ -313,7 +241,7 @@ class Guard:
         Args:
             error: why.
         """
-        if error is not self._no_credentials:  # of which every browser sends some
+        if not isinstance(error, MissingCredentials):  # of which every browser sends some
             # What is wrong with the server nobody else is told.
             level = log.error if error.status == 500 else log.info
             level("refused: %s %s: %s", error.status, error.id, error.detail)
@@ -327,7 +255,7 @@ class Guard:
             receive: ASGI receive; the body of the request is not read.
             send: ASGI send.
         """
-        answer = self._answers.get(error) or self.challenge.answer(error)
+        answer = self.refusals.answer(error)
         self.note(error)
         prefix = "http.response"
         if conn["type"] == "websocket":
@@ -344,10 +272,7 @@ class Guard:
 
 # What a guard decides by, and its gates were compiled from.
 _FIXED: Final = frozenset({"catalog", "on_decision", "on_expiry", "resource", "verifier"})
-
-
-# What decides about a connection; a gate takes its short way past it only where nobody has changed it.
-_DECIDING: Final = ("admit", "authenticate", "_decide")
+_SUBPROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110 section 5.6.2
 
 
 def _check_hook(hook: Any) -> None:
@@ -358,12 +283,3 @@ def _check_hook(hook: Any) -> None:
         raise ConfigurationError(f"on_decision is a function, not a {type(hook).__name__}.")
     if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None)):  # noqa: B004
         raise ConfigurationError("on_decision is a plain function: an async one would never be awaited.")
-
-
-def _heard(returned: Any) -> None:
-    """Insist that a hook has run: what is to be awaited has not."""
-    if inspect.isawaitable(returned):
-        close = getattr(returned, "close", None)
-        if close is not None:
-            close()
-        raise TypeError("on_decision returned something to await; it must be a plain function")

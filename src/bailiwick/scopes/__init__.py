@@ -1,16 +1,18 @@
 """What a scope is, and when it is enough. Pure: no clock, no socket, no framework.
 
 `grammar` reads and writes scopes, `catalog` knows which exist and what each covers, `requirement`
-says what a route needs, `roles` who may be given what, `principal` who calls, `ownership` whose a
+says what a route needs, `roles` bundles scopes, `issuance` says what may be issued, `principal` who calls, `ownership` whose a
 thing is.
 """
 
-from .catalog import Catalog, Held, Scope
+from .catalog import Catalog, Scope
 from .grammar import ScopeSet
+from .held import Held
+from .issuance import Ceilings, issue
 from .ownership import Ownership
 from .principal import Principal
 from .requirement import Allowed, Denied, Requirement, Rule, all_of, any_of
-from .roles import Ceilings, Role, issue
+from .roles import Role
 
 __all__ = [
     "Allowed",

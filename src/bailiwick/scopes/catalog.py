@@ -13,12 +13,13 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from bailiwick.errors import ConfigurationError, InvalidScope
 
 from .grammar import SHOWN, ScopeSet, check_scope, shown
+from .held import Held
 from .requirement import Requirement, Rule
 from .roles import Role
 
@@ -79,21 +80,6 @@ class Scope:
         except InvalidScope as bad:
             raise ConfigurationError(f"Scope {shown(name)}: {bad.description}", id="BW101") from bad
         object.__setattr__(self, "description", description)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What somebody holds, compiled against one catalog.
-
-    Args:
-        mask: one bit for each catalogued scope that is covered.
-        names: the scopes exactly as they were named; a name that the catalog does not know covers only itself.
-        octets: the mask in little-endian order, as wide as the catalog.
-    """
-
-    mask: int
-    names: ScopeSet = field(compare=False)
-    octets: bytes = field(compare=False, repr=False)
 
 
 class Catalog:

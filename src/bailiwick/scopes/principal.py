@@ -12,7 +12,8 @@ from .grammar import ScopeSet
 from .requirement import Allowed, Denied, Requirement, all_of, decide
 
 if TYPE_CHECKING:
-    from .catalog import Catalog, Held
+    from .catalog import Catalog
+    from .held import Held
 
 __all__ = ["Principal", "with_scopes"]
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from bailiwick.errors import ConfigurationError, InvalidScope
 
 from .grammar import ScopeSet, shown
-
-if TYPE_CHECKING:
-    from .catalog import Catalog, Held
+from .held import Held
 
 __all__ = ["Allowed", "Denied", "Requirement", "Rule", "all_of", "any_of"]
 
@@ -210,7 +208,15 @@ class Rule:
         return False
 
 
-def decide(requirement: Requirement, held: Held, catalog: Catalog) -> Allowed | Denied:
+class Covering(Protocol):
+    """What knows which scopes cover which: a catalog."""
+
+    def covers(self, held: Held, required: str | ScopeSet) -> bool:
+        """Whether what is held covers all that is required."""
+        ...
+
+
+def decide(requirement: Requirement, held: Held, catalog: Covering) -> Allowed | Denied:
     """Answer one question that was not compiled beforehand, as an in-handler check does.
 
     Args:

@@ -15,14 +15,13 @@ from typing import Final
 
 from bailiwick.errors import (
     BailiwickError,
-    InsufficientScope,
     InvalidToken,
     MissingCredentials,
     Refused,
     Unavailable,
 )
 
-__all__ = ["Answer", "Challenge", "StepUpNeeded", "bearer_token"]
+__all__ = ["Answer", "Challenge", "StepUpNeeded", "bearer_token", "credentials_in", "token_of"]
 
 #     b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="        RFC 6750 section 2.1
 B64TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
@@ -30,6 +29,36 @@ SCHEME: Final = b"bearer"
 BEARER: Final = b"Bearer "  # as nearly everybody writes it, in front of the token
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+
+def credentials_in(headers: Headers, query_string: bytes = b"") -> bytes | Refused | None:
+    """The credentials of a request: the value of its `Authorization` header.
+
+    Args:
+        headers: name and value pairs as ASGI gives them, names in lower case.
+        query_string: the raw query, only to notice a token that was sent there as well.
+
+    Returns:
+        The value as it was sent; None without one; or the refusal of what was presented twice, or in two places
+        (`invalid_request`, 400).
+
+    Source: RFC 6750 section 2.
+    """
+    value: bytes | None = None
+    for name, content in headers:
+        if name == b"authorization":
+            if value is not None:
+                return Refused("invalid_request", "Credentials were presented more than once.", id="BW201")
+            value = content
+    if (
+        query_string
+        and value is not None
+        and b"access_token=" in query_string
+        and value.partition(b" ")[0].lower() == SCHEME
+        and any(part.startswith(b"access_token=") for part in query_string.split(b"&"))
+    ):
+        return Refused("invalid_request", "Credentials were presented in two places.", id="BW201")
+    return value
 
 
 def bearer_token(headers: Headers, query_string: bytes = b"") -> str:
@@ -44,21 +73,34 @@ def bearer_token(headers: Headers, query_string: bytes = b"") -> str:
         Refused: credentials were presented twice, or in two places (`invalid_request`, 400).
         InvalidToken: the token is empty or not a b64token.
 
-    Source: RFC 6750 sections 2 and 3.1; RFC 9110 section 11.1 (the scheme is case-insensitive).
+    Source: RFC 6750 sections 2 and 3.1.
     """
-    value: bytes | None = None
-    for name, content in headers:
-        if name == b"authorization":
-            if value is not None:
-                raise Refused("invalid_request", "Credentials were presented more than once.", id="BW201")
-            value = content
-    if value is None:
+    credentials = credentials_in(headers, query_string)
+    if isinstance(credentials, Refused):
+        try:
+            raise credentials
+        finally:
+            del credentials  # it knows this frame by now
+    if credentials is None:
         raise MissingCredentials("Authentication is required.")
-    scheme, _, rest = value.partition(b" ")
+    return token_of(credentials)
+
+
+def token_of(credentials: bytes) -> str:
+    """The bearer token in the value of an `Authorization` header.
+
+    Args:
+        credentials: the value, as it was sent.
+
+    Raises:
+        MissingCredentials: it is of another scheme.
+        InvalidToken: the token is empty or not a b64token.
+
+    Source: RFC 6750 section 2.1; RFC 9110 section 11.1 (the scheme is case-insensitive).
+    """
+    scheme, _, rest = credentials.partition(b" ")
     if scheme.lower() != SCHEME:
         raise MissingCredentials("Authentication with a bearer token is required.")
-    if b"access_token=" in query_string and any(part.startswith(b"access_token=") for part in query_string.split(b"&")):
-        raise Refused("invalid_request", "Credentials were presented in two places.", id="BW201")
     token = rest.strip(b" ")
     if not token:
         raise InvalidToken("The access token is empty.")
@@ -124,7 +166,7 @@ class Challenge:
     def answer(self, error: BailiwickError) -> Answer:
         """The exact answer for a refusal (RFC 6750 section 3), or a plain 500 for anything else."""
         more: list[tuple[str, str]] = []
-        if isinstance(error, InsufficientScope) and self.disclose_scopes and error.required:
+        if self.disclose_scopes and error.required:
             more.append(("scope", error.required))
         if isinstance(error, StepUpNeeded):
             if error.acr:

@@ -38,7 +38,6 @@ from bailiwick.frameworks.starlette.fallback import Fallback, fallback_of
 from bailiwick.frameworks.starlette.pending_routes import ATTEMPTS, own_handle
 from bailiwick.frameworks.starlette.route_list import Listeners
 from bailiwick.frameworks.starlette.route_tracker import Changes, Reading
-from bailiwick.guard.gate import NoOverrides
 from bailiwick.scopes import Principal, ScopeSet
 
 __all__ = [
@@ -500,6 +499,12 @@ _LIMITS: Final = _limits()
 _DOCUMENTATION: Final = frozenset(
     code for code in inspect.unwrap(fastapi.FastAPI.setup).__code__.co_consts if isinstance(code, CodeType)
 )
+
+
+class NoOverrides:
+    """Stands in where nothing can be overridden."""
+
+    dependency_overrides: Final[dict[Any, Any]] = {}
 
 
 def overrides_of(place: Place) -> Any:

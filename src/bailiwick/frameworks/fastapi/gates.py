@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import and_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.fastapi.compat import Place, fast_app, has_own_handler, is_observed, overrides_of, untaken_in
@@ -16,10 +16,7 @@ from bailiwick.frameworks.fastapi.untaken import without
 from bailiwick.frameworks.starlette.route_tracker import Placed
 from bailiwick.frameworks.starlette.router_middleware import UNDER
 from bailiwick.graph import Access, RoutePlan, combine
-from bailiwick.guard.gate import Gate, standing_at
-
-if TYPE_CHECKING:
-    from bailiwick.frameworks.fastapi.protection import Protection
+from bailiwick.guard.gate import Gate, gate_behind
 
 __all__ = ["Open", "RouteGate", "Several", "Standing"]
 
@@ -36,7 +33,7 @@ class Standing(Placed):
 
     __slots__ = ()
     full: Any
-    protection: Callable[[], "Protection | None"]
+    protection: Callable[[], Any]
 
     @staticmethod
     def at(app: Any) -> "Standing | None":
@@ -45,7 +42,7 @@ class Standing(Placed):
         Args:
             app: what is called for a connection.
         """
-        standing = standing_at(app)
+        standing = gate_behind(app)
         return standing if isinstance(standing, Standing) else None
 
     @abstractmethod
@@ -72,7 +69,7 @@ def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
     if place.is_websocket or place.dependant is None or is_observed(conn):
         return full
     # A derived guard may name another caller than the one that was verified: only its own answer is handed out.
-    if not guard._decides_alone:  # noqa: SLF001
+    if guard.overrides_authenticate:
         return full
     own = has_own_handler(place)
     pruned, chain = Pruning(guard).prune(place.dependant, chained=own)
@@ -91,7 +88,7 @@ class Open(Standing):
 
     __slots__ = ("_app", "_guard", "_overridden", "_place", "full", "protection")
 
-    def __init__(self, protection: "Protection", place: Place, full: Any) -> None:
+    def __init__(self, protection: Any, place: Place, full: Any) -> None:
         self.protection = weakref.ref(protection)
         self.full = full
         self._guard = protection.guard
@@ -115,9 +112,9 @@ class Several(Standing):
 
     def __init__(self, full: Any) -> None:
         self.full = full
-        self._each: weakref.WeakKeyDictionary[Protection, Any] = weakref.WeakKeyDictionary()
+        self._each: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
-    def add(self, protection: "Protection", gate: Any) -> None:
+    def add(self, protection: Any, gate: Any) -> None:
         """Put a protection's gate here, in the place of an earlier one.
 
         Args:
@@ -146,9 +143,9 @@ class RouteGate(Gate, Standing):
     hold two handlers each, of which a process may never need most.
     """
 
-    __slots__ = ("_by_override", "_place", "declared", "full", "protection")
+    __slots__ = ("_by_override", "_place", "declared", "full", "overridden", "protection")
 
-    def __init__(self, protection: "Protection", place: Place, route: RoutePlan, full: Any, declared: Declared) -> None:
+    def __init__(self, protection: Any, place: Place, route: RoutePlan, full: Any, declared: Declared) -> None:
         super().__init__(protection.guard, route, self._first)
         self.protection = weakref.ref(protection)
         self.full = full
@@ -161,11 +158,12 @@ class RouteGate(Gate, Standing):
         self.app = app = pruned_app(self.guard, self._place, self.full, conn)
         return app(conn, receive, send)
 
-    def _at_length(self, conn: Any, receive: Any, send: Any) -> Any:
+    def enter(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Decide, and return what is to be awaited."""
         overrides = self.overridden.dependency_overrides
         if overrides:
-            return self._with(overrides)(conn, receive, send)
-        return super()._at_length(conn, receive, send)
+            return self._with(overrides).enter(conn, receive, send)
+        return Gate.enter(self, conn, receive, send)
 
     def _with(self, overrides: Mapping[Any, Any]) -> Any:
         """The gate for what is not overridden, in front of the full route."""

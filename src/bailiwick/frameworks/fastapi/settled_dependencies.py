@@ -32,7 +32,7 @@ class Pruning:
 
     def __init__(self, guard: Any) -> None:
         self.guard = guard
-        self._key: str = guard._key  # noqa: SLF001 - where its gates leave the caller
+        self._key: str = guard.caller_key
         self._wrappers: dict[Any, Any] = {}
 
     def prune(self, root: Dependant, *, chained: bool = True) -> tuple[Dependant | None, Chain | None]:

@@ -24,7 +24,7 @@ from bailiwick.frameworks.fasterapi.compat import (
     specs_of,
 )
 from bailiwick.frameworks.fasterapi.dependency_tree import READER, is_ours
-from bailiwick.frameworks.fasterapi.scope_dependency import Need, Security, SecurityScopes
+from bailiwick.frameworks.fasterapi.scope_dependency import Need, SecurityMarker, SecurityScopes
 from bailiwick.graph import OMIT, Dependant, Parameter, Program
 from bailiwick.graph.dependant import Behaviour, Call, behaviour_of, describe
 from bailiwick.graph.signature import read_signature
@@ -397,7 +397,7 @@ class Subtree:
         ConfigurationError: it names no callable, its tree cannot be read, or something in it yields.
     """
 
-    def __init__(self, marker: Security) -> None:
+    def __init__(self, marker: SecurityMarker) -> None:
         converter = Converter(None)
         root = converter.convert(READER.read_marker(marker))
         yielding = [node for node in root.walk() if node.yields]

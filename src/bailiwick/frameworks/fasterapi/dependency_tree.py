@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.fasterapi.compat import Depends, PlainSecurityScopes, is_scheme
-from bailiwick.frameworks.fasterapi.scope_dependency import Need, Security
+from bailiwick.frameworks.fasterapi.scope_dependency import Need, SecurityMarker
 from bailiwick.graph import Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
 from bailiwick.graph.dependant import describe
 from bailiwick.graph.signature import metadata_in, plain_type, read_signature, source_of
@@ -20,7 +20,7 @@ __all__ = ["READER", "Declared", "entry_of", "is_ours", "read_declared", "read_r
 
 def edge_of(marker: object) -> Edge | None:
     """Recognises FasterAPI's marker and ours."""
-    if isinstance(marker, Security):
+    if isinstance(marker, SecurityMarker):
         return Edge(marker.target, marker.scopes, marker.use_cache, None, marker)
     if isinstance(marker, Depends):
         return Edge(marker.dependency, None, marker.use_cache, None, marker)
@@ -206,7 +206,7 @@ def _is_guard(thing: Any) -> bool:
     return (
         isinstance(thing, Need | Guard)
         or _is_uncalled(thing)
-        or (inspect.isclass(thing) and issubclass(thing, Security | Guard))
+        or (inspect.isclass(thing) and issubclass(thing, SecurityMarker | Guard))
     )
 
 

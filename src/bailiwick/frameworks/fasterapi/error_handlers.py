@@ -59,7 +59,6 @@ class Refusals:
     def __init__(self, guard: Any, app: Any) -> None:
         self._guard = guard
         self._app = app
-        self._answers = {error: sent(answer) for error, answer in guard._answers.items()}  # noqa: SLF001 - made once, for every door
         self.handler = self.answer  # one object, to be known again
 
     def make(self, error: BailiwickError) -> Any:
@@ -71,10 +70,10 @@ class Refusals:
         """
         if self._is_exact(error):
             self._guard.note(error)
-            return self._answers.get(error) or sent(self._guard.challenge.answer(error))
+            return sent(self._guard.refusals.answer(error))
         # FasterAPI asks the application's handlers; ours, if it is still there, asks the one for HTTPException.
         # A shared exception would gather tracebacks, and all that hangs on them, for as long as it lives.
-        raise copy(error) if error in self._answers else error
+        raise copy(error)
 
     def _is_exact(self, error: BailiwickError) -> bool:
         """Whether nobody but us has a say in the answer."""

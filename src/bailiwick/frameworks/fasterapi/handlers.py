@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from bailiwick.errors import BailiwickError, InvalidToken
+from bailiwick.errors import BailiwickError
 from bailiwick.frameworks.fasterapi.compat import (
     BackgroundTasks,
     HTTPException,
@@ -26,8 +26,10 @@ from bailiwick.frameworks.fasterapi.dependency_runner import NO_STACK, Run, Sock
 from bailiwick.frameworks.fasterapi.error_handlers import sent
 from bailiwick.frameworks.fasterapi.fast_path import RAISED, STRAIGHT, Answering, Deliver
 from bailiwick.graph import Access, RoutePlan
-from bailiwick.guard.gate import POLICY_VIOLATION, Gate
+from bailiwick.guard.decision import NeedsAwait, decide
+from bailiwick.guard.gate import Gate
 from bailiwick.guard.guard import Guard
+from bailiwick.guard.token_deadline import POLICY_VIOLATION, expired
 from bailiwick.scopes import Principal
 
 __all__ = ["guarded", "guarded_socket", "ungated"]
@@ -67,7 +69,7 @@ class UntilExpiry:
             pass
         if window.cancel_called and not begun:
             # FasterAPI asks no exception handler any more: this is the answer whichever there are.
-            error = _expired()
+            error = expired()
             self._guard.note(error)
             await sent(self._guard.challenge.answer(error)).to_asgi(send)
 
@@ -110,10 +112,6 @@ def _leaving(answer: Answering, deliver: Deliver) -> Answering:
     return left
 
 
-def _expired() -> InvalidToken:
-    return InvalidToken("The access token has expired.", id="BW208")
-
-
 def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse, metadata: Mapping[str, Any]) -> Any:
     """The handler behind its gate.
 
@@ -127,28 +125,24 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
         refuse: makes the answer of a refusal.
         metadata: what FasterAPI keeps of the route.
     """
-    tell, rule, closes = guard._tell, route.rule, route.close_on_expiry  # noqa: SLF001
-    headers_only = Gate(guard, route, _nothing_behind)._headers_only  # noqa: SLF001 - one gate for every door
-    call = run.call
+    closes, call = route.close_on_expiry, run.call
 
     def answer(conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Awaitable[Any]:
         # No coroutine itself, as in `Gate.enter`: nearly every request needs no more than this.
-        caller = tell(conn, rule) if headers_only else None
-        if isinstance(caller, Principal):
-            return call(request, tasks, caller, stack)
-        return at_length(conn, request, tasks, stack, caller)
+        outcome = decide(guard, route, conn)
+        if isinstance(outcome, Principal) and not closes:
+            return call(request, tasks, outcome, stack)
+        return go_on(outcome, request, tasks, stack)
 
-    async def at_length(conn: Any, request: Any, tasks: Any, stack: AsyncExitStack, refusal: Any) -> Any:
-        if refusal is not None:
-            return refuse(refusal)
-        try:
-            caller = await guard.admit(route, conn)
-        except BailiwickError as error:
-            return refuse(error)
-        if not closes or caller is None or caller.expires_at is None:
-            return await call(request, tasks, caller, stack)
-        left = caller.expires_at - guard.now()
-        return await _in_time(left, partial(call, request, tasks, caller, stack), guard)
+    async def go_on(outcome: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Any:
+        if isinstance(outcome, NeedsAwait):
+            outcome = await outcome.finish()
+        if isinstance(outcome, BailiwickError):
+            return refuse(outcome)
+        if not closes or outcome is None or outcome.expires_at is None:
+            return await call(request, tasks, outcome, stack)
+        left = outcome.expires_at - guard.now()
+        return await _in_time(left, partial(call, request, tasks, outcome, stack), guard)
 
     return _handler(handler, answer, run, metadata)
 
@@ -161,7 +155,7 @@ async def _in_time(left: float, call: Callable[[], Awaitable[Any]], guard: Any) 
         Exception: whatever the handler raises in time.
     """
     if left <= 0:  # the verifier allows for clocks that differ
-        raise _expired()
+        raise expired()
     deadline = anyio.current_time() + left
     try:
         with anyio.CancelScope(deadline=deadline) as window:
@@ -169,15 +163,11 @@ async def _in_time(left: float, call: Callable[[], Awaitable[Any]], guard: Any) 
     except Exception as late:
         if anyio.current_time() < deadline:
             raise
-        raise _expired() from late
+        raise expired() from late
     # A handler that waits for nothing is not cancelled, and may be late all the same.
     if window.cancelled_caught or anyio.current_time() >= deadline:
-        raise _expired()
+        raise expired()
     return UntilExpiry(value, deadline, guard) if hasattr(value, "to_asgi") else value
-
-
-async def _nothing_behind(_conn: Any, _receive: Any, _send: Any) -> None:
-    """Stands where other doors have their application: here FasterAPI goes on by itself."""
 
 
 def ungated(handler: Any, run: Run, metadata: Mapping[str, Any]) -> Any:

@@ -4,13 +4,10 @@ What is hooked has private names only. `compat.HOOKS` lists them, and a FasterAP
 """
 
 import functools
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bailiwick.frameworks.fasterapi.compat import Faster, RadixRouter
 from bailiwick.frameworks.fasterapi.fast_path import straight_first
-
-if TYPE_CHECKING:
-    from bailiwick.frameworks.fasterapi.protection import Protection
 
 __all__ = ["Router", "hooked"]
 
@@ -21,7 +18,7 @@ class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
     __slots__ = ("protection",)
     root: Any
 
-    def __init__(self, protection: "Protection", router: Any) -> None:
+    def __init__(self, protection: Any, router: Any) -> None:
         self.root = router.root
         self.protection = protection
 
@@ -36,7 +33,7 @@ class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
 _DOCUMENT: Final = Faster._openapi_cache  # noqa: SLF001
 
 
-def hooked(kind: Any, protection: "Protection") -> type:
+def hooked(kind: Any, protection: Any) -> type:
     """The class of an application, with what differs where it is protected.
 
     Args:

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.fasterapi.compat import address_of
 from bailiwick.graph import Plan, RoutePlan
 from bailiwick.graph.plan import located
 from bailiwick.graph.signature import source_of
-
-if TYPE_CHECKING:
-    from bailiwick.frameworks.fasterapi.protection import Protection
 
 __all__ = ["Gathering", "Mounted", "Served", "plan_of", "plans_below"]
 
@@ -44,12 +41,20 @@ class Gathering:
         return found
 
 
+class Planned(Protocol):
+    """A protection, as far as it has a plan."""
+
+    def compile(self, *, strict: bool = True) -> Plan:
+        """The plan."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Mounted:
     """A FasterAPI application below another one, as a part of that one's plan."""
 
     path: str
-    inner: "Protection"
+    inner: Planned
 
 
 def plans_below(parts: Sequence[RoutePlan | Mounted]) -> list[Plan]:

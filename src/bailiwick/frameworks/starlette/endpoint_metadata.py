@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, RoutePlan
 from bailiwick.graph.signature import source_of
-from bailiwick.guard.gate import Gate, standing_at
+from bailiwick.guard.gate import Gate, gate_behind
 from bailiwick.guard.policy import Public
 
 __all__ = ["GATE", "MARK", "PublicMark", "declared_at", "declared_by", "gates_at", "name_of"]
@@ -63,7 +63,7 @@ def declared_at(*holders: Any) -> RoutePlan | None:
         holders: endpoints, and applications.
     """
     for holder in holders:
-        standing = standing_at(holder)
+        standing = gate_behind(holder)
         if isinstance(standing, Gate):
             return standing.route
         # Of a class only its own mark counts: what opens a base class must not open all that are derived from it.
@@ -80,7 +80,7 @@ def gates_at(*holders: Any) -> Iterator[Gate]:
         holders: endpoints, and applications; the first counts that has a gate.
     """
     for holder in holders:
-        standing = standing_at(holder)
+        standing = gate_behind(holder)
         gate = standing if isinstance(standing, Gate) else getattr(standing, GATE, None)
         if gate is None:
             continue

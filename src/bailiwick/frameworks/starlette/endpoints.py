@@ -34,6 +34,7 @@ class FunctionGate(Gate):
     """
 
     __slots__ = ("_run", "endpoint", "function")
+    guard: Any
 
     def __init__(self, guard: Any, route: RoutePlan, endpoint: Any) -> None:
         super().__init__(guard, route, endpoint)
@@ -71,14 +72,14 @@ class FunctionGate(Gate):
             try:
                 response = await self._run(request)
             except Exception as failed:
-                if not lease.is_over():
+                if not deadline.is_over():
                     raise
                 # The caller is told of the end; what else went wrong by then, or because of it, is for the log.
                 if not isinstance(failed, HTTPException | BailiwickError):
                     log.exception("%s failed after its token had ended", self.route.label)
 
-        lease = self.watched(caller, request.scope, request.receive, send)
-        await lease.run(answered, request.scope)
+        deadline = self.watch(caller, request.scope, request.receive, send)
+        await deadline.run(answered, request.scope)
         return response_of(said) if said else Lasting(response, self, caller)
 
     async def _over_socket(self, socket: WebSocket) -> None:
@@ -86,7 +87,7 @@ class FunctionGate(Gate):
         if isinstance(told, BailiwickError):
             await refuse_socket(self.guard, told, socket)
             return
-        watched = self.watched(told, socket.scope, socket._receive, socket._send)  # noqa: SLF001 - there is no other way to
+        watched = self.watch(told, socket.scope, socket._receive, socket._send)  # noqa: SLF001 - there is no other way to
         # The same object goes on, so that decorators above know what was said on it.
         socket._receive, socket._send = watched.receive, watched.send  # noqa: SLF001
 
@@ -123,7 +124,7 @@ class Lasting:
 
     async def __call__(self, conn: Any, receive: Any, send: Any) -> None:
         """Send it."""
-        await self._gate.watched(self._caller, conn, receive, send).run(self._response, conn)
+        await self._gate.watch(self._caller, conn, receive, send).run(self._response, conn)
 
 
 def plain_of(endpoint: Any) -> Any:

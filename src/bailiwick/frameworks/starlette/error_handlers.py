@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from bailiwick.errors import BailiwickError
 from bailiwick.guard.guard import Guard
-from bailiwick.guard.token_deadline import POLICY_VIOLATION, SOCKET, Watched, received_connect
+from bailiwick.guard.token_deadline import POLICY_VIOLATION, SOCKET, ConnectionState, State, received_connect
 
 __all__ = ["answer", "answer_errors", "answer_here", "refusal", "refuse_socket", "response_of"]
 
@@ -73,19 +73,20 @@ async def refuse_socket(guard: Guard, error: BailiwickError, socket: WebSocket) 
         error: why.
         socket: the WebSocket.
     """
-    said: Watched | None = socket.scope.get(SOCKET)
+    said: ConnectionState | None = socket.scope.get(SOCKET)
+    state = said.state if said is not None else State.NEW
     # Whoever answers errors for a whole application, or in front of a class, has a WebSocket object of its own that knows nothing.
     states = socket.client_state, socket.application_state
     if WebSocketState.DISCONNECTED in states or WebSocketState.RESPONSE in states:
         return
-    if said is not None and (said.complete or said.answering):
+    if state in {State.COMPLETE, State.ANSWERING}:
         return
-    if socket.application_state is WebSocketState.CONNECTED or (said is not None and said.accepted):
+    if socket.application_state is WebSocketState.CONNECTED or state is State.ACCEPTED:
         guard.note(error)
         with suppress(WebSocketDisconnect, OSError):
             await socket.close(POLICY_VIOLATION, error.code or "unauthorized")
         return
-    connected = socket.client_state is WebSocketState.CONNECTED or (said is not None and said.connected)
+    connected = socket.client_state is WebSocketState.CONNECTED or state is State.CONNECTED
     await guard.refuse(error, socket.scope, received_connect if connected else socket.receive, socket.send)
 
 

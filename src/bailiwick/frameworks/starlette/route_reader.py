@@ -14,7 +14,7 @@ from bailiwick.frameworks.starlette.fallback import Fallback, fallback_of, is_re
 from bailiwick.frameworks.starlette.gates import SettledGate, gate_of
 from bailiwick.graph import Access, Kind, Plan, RoutePlan
 from bailiwick.graph.signature import source_of
-from bailiwick.guard.gate import Gate, standing_at
+from bailiwick.guard.gate import Gate, gate_behind
 from bailiwick.guard.policy import idle_mounts, settled_twice
 
 __all__ = ["Walk"]
@@ -139,7 +139,7 @@ class Walk:
         inner = getattr(route, "_base_app", None) or standing
         if isinstance(inner, SettledGate):
             inner = inner.app
-        if isinstance(gate := standing_at(standing), Gate) or isinstance(gate := standing_at(inner), Gate):
+        if isinstance(gate := gate_behind(standing), Gate) or isinstance(gate := gate_behind(inner), Gate):
             if settled is None:
                 entry = replace(gate.route, path=path or "/", kind=Kind.MOUNT)
                 self._place(entry, gates_at(gate))

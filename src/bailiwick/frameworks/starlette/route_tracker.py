@@ -7,7 +7,7 @@ from typing import Any
 from bailiwick.frameworks.starlette.pending_routes import Follower, Unread
 from bailiwick.frameworks.starlette.route_list import WatchedRoutes, watched_routes
 from bailiwick.frameworks.starlette.router_middleware import UNWATCHED, Entered, Entrance, watch_entrance
-from bailiwick.guard.gate import standing_at
+from bailiwick.guard.gate import gate_behind
 
 __all__ = ["Changes", "Placed", "Reading"]
 
@@ -95,7 +95,7 @@ class Changes(Follower):
 def _standing(router: Any, read: Any) -> Any:
     """What stands for everything that no route matches: what was read, or what was put in front of it since."""
     default = router.default
-    return default if isinstance(standing_at(default), Placed) else read
+    return default if isinstance(gate_behind(default), Placed) else read
 
 
 class Reading:

@@ -3,12 +3,9 @@
 import weakref
 from collections.abc import Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bailiwick.frameworks.starlette.route_list import WatchedRoutes
-
-if TYPE_CHECKING:
-    from bailiwick.frameworks.starlette.route_tracker import Changes
 
 __all__ = ["UNDER", "UNWATCHED", "Entered", "Entrance", "entrance_of", "follow_router", "watch_entrance"]
 
@@ -17,7 +14,7 @@ __all__ = ["UNDER", "UNWATCHED", "Entered", "Entrance", "entrance_of", "follow_r
 Entered = tuple[Any, Any, WatchedRoutes, Any]
 # The same of an application that stands alone under its protection: whose changes, its own four, and the lists of the
 # routers that it includes.
-Alone = tuple["Changes", Any, Any, WatchedRoutes, Any, tuple[tuple[Any, WatchedRoutes], ...]]
+Alone = tuple[Any, Any, Any, WatchedRoutes, Any, tuple[tuple[Any, WatchedRoutes], ...]]
 UNWATCHED: Final = object()  # in place of what a router serves otherwise, of one that is only included
 UNDER: Final = "bailiwick.protection"  # where a connection names the protection that it came in through
 
@@ -39,12 +36,12 @@ class Entrance:
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
-        self._asked: list[weakref.ref[Changes]] = []
+        self._asked: list[weakref.ref[Any]] = []
         self._alone: Alone | None = None
         self._names = False
         self.protection: Any = None
 
-    def ask(self, changes: "Changes") -> None:
+    def ask(self, changes: Any) -> None:
         """Let these changes be followed before anything is matched.
 
         Args:
@@ -59,7 +56,7 @@ class Entrance:
         self._names = True
         self._alone = None
 
-    def settled(self, changes: "Changes", entered: list[Entered]) -> None:
+    def settled(self, changes: Any, entered: list[Entered]) -> None:
         """Note what has to be compared for each connection, where that is an application and the routers that it includes.
 
         Args:
@@ -130,7 +127,7 @@ def follow_router(app: Any, entered: Callable[[Any], None]) -> None:
     app.build_middleware_stack = built
 
 
-def watch_entrance(router: Any, changes: "Changes") -> Entrance | None:
+def watch_entrance(router: Any, changes: Any) -> Entrance | None:
     """See to it that whoever comes to a router finds what changed until then settled.
 
     Args:
