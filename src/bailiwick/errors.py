@@ -213,6 +213,9 @@ class Refused(BailiwickError):
         detail: for the log.
         id: the stable id.
         retry_after: seconds until another try makes sense, where that is known.
+        subject: the id of the person whom it concerns, for the journal; never sent.
+        object: the id of the family or authorization that it concerns, for the journal; never sent.
+        journaled: whoever raises it has written it into the journal already.
     """
 
     default_id = "BW400"
@@ -226,11 +229,17 @@ class Refused(BailiwickError):
         detail: str | None = None,
         id: str | None = None,
         retry_after: int | None = None,
+        subject: str = "",
+        object: str = "",
+        journaled: bool = False,
     ) -> None:
         super().__init__(description, detail=detail, id=id)
         self.code = code
         self.status = status
         self.retry_after = retry_after
+        self.subject = subject
+        self.object = object
+        self.journaled = journaled
 
 
 class Unavailable(BailiwickError):

@@ -55,6 +55,7 @@ try:
     from bailiwick.web.answers import refuse
     from bailiwick.web.app import WELL_KNOWN, build_app
 
+    from ._server.flusher import Flusher
     from ._server.upkeep import Upkeep
     from ._server.verifier import OwnVerifier
 except ModuleNotFoundError as missing:
@@ -156,6 +157,7 @@ class AuthorizationServer:
         self._hasher = Argon2Hasher()
         self._authority: Authority | None = None
         self._upkeep: Upkeep | None = None
+        self._flusher: Flusher | None = None
         self._app: Any = None
         self._opening = asyncio.Lock()
         # Counts the requests that may have revoked something, so that verifiers in this process look again at once.
@@ -178,6 +180,8 @@ class AuthorizationServer:
                     self._authority = await self._make()
                     self._upkeep = Upkeep(self._authority.store, self.settings, self._clock)
                     self._upkeep.start()
+                    self._flusher = Flusher(self._authority.refusals)
+                    self._flusher.start()
         return self._authority
 
     async def _make(self) -> Authority:
@@ -214,8 +218,11 @@ class AuthorizationServer:
         """Let go of the store, if it was opened here. A second time does nothing."""
         authority, self._authority, self._app = self._authority, None, None
         upkeep, self._upkeep = self._upkeep, None
+        flusher, self._flusher = self._flusher, None
         if upkeep is not None:
             await upkeep.stop()
+        if flusher is not None:
+            await flusher.stop()
         if authority is not None and isinstance(self._source, str | Path):
             await authority.store.close()
 

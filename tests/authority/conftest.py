@@ -112,6 +112,7 @@ class World:
         await self.authority.revocation.answer(RevocationRequest.read(form.items()), now=self.now)
 
     async def lines(self, what=None):
+        await self.authority.refusals.flush()
         found = reversed(await self.store.journal(limit=10_000))
         return [line for line in found if what is None or line.what == what]
 

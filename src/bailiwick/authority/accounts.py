@@ -15,6 +15,7 @@ from bailiwick.tokens import opaque
 
 from .attempts import Attempts, guessing
 from .records import Account, Event, Origin, Standing, name_key
+from .refusals import Refusals
 from .store import Store
 
 __all__ = ["Accounts", "PasswordHasher", "Verdict", "prepare_password"]
@@ -57,12 +58,14 @@ class Accounts:
         hasher: checks their passwords.
         attempts: counts wrong ones, whichever way they come: a page that counts is of no use beside a grant that
             does not.
+        refusals: counts them in the journal.
     """
 
-    def __init__(self, store: Store, hasher: PasswordHasher, attempts: Attempts) -> None:
+    def __init__(self, store: Store, hasher: PasswordHasher, attempts: Attempts, refusals: Refusals) -> None:
         self._store = store
         self._hasher = hasher
         self._attempts = attempts
+        self._refusals = refusals
 
     async def log_in(self, name: str, password: str, *, client: str, origin: Origin, now: float) -> Standing:
         """Check a name and a password.
@@ -93,8 +96,8 @@ class Accounts:
             password = password[:MAX_PASSWORD]
         verdict = await self._hasher.verify(known, password)
         if account is None or verdict is Verdict.WRONG or account.disabled_at is not None:
-            await self._journal_failure(account.id if account else "", verdict, client, origin, now)
-            raise Refused("invalid_grant", "The name or the password is wrong.", id="BW407")
+            self._journal_failure(account.id if account else "", verdict, client, origin, now)
+            raise Refused("invalid_grant", "The name or the password is wrong.", id="BW407", journaled=True)
         checked = account.password
         if verdict is Verdict.RIGHT_BUT_WEAK and checked is not None:
             stronger = await self._hasher.hash(password)
@@ -115,10 +118,10 @@ class Accounts:
             return False
         return account.password == checked or await self._hasher.verify(account.password, password) is not Verdict.WRONG
 
-    async def _journal_failure(self, account: str, verdict: Verdict, client: str, origin: Origin, now: float) -> None:
+    def _journal_failure(self, account: str, verdict: Verdict, client: str, origin: Origin, now: float) -> None:
         # An unknown name is not written down: it is often a password typed into the wrong field.
         detail = "unknown name" if not account else "disabled" if verdict is not Verdict.WRONG else "wrong password"
-        await self._store.record(
+        self._refusals.note(
             Event(now, "login.failed", actor=client, subject=account, client=client, detail=detail, origin=origin)
         )
 

@@ -33,6 +33,7 @@ from .issue import Issuer
 from .keys import Seal, SigningKeys
 from .metadata import metadata
 from .par import PushedRequestEndpoint
+from .refusals import Refusals
 from .register import RegistrationEndpoint
 from .revoke import RevocationEndpoint
 from .settings import Settings
@@ -64,6 +65,7 @@ class Authority:
         feed: `GET /revocations`.
         documents: finds clients, also those that describe themselves.
         attempts: counts wrong guesses.
+        refusals: counts refusals in the journal; whoever serves the authority flushes it.
         accounts: people who log in.
         consents: what people let clients do, and take back.
         admin: an operator's acts.
@@ -85,6 +87,7 @@ class Authority:
     feed: RevocationFeed
     documents: ClientDocuments
     attempts: Attempts
+    refusals: Refusals
     accounts: Accounts
     consents: Consents
     admin: Admin
@@ -130,7 +133,8 @@ class Authority:
         documents = ClientDocuments(catalog, settings, store, fetcher, attempts)
         clients = ClientAuthenticator(store, hasher, settings, attempts, documents)
         worth = Worth(catalog, settings, store, verifier)
-        accounts = Accounts(store, hasher, attempts)
+        refusals = Refusals(store)
+        accounts = Accounts(store, hasher, attempts, refusals)
         consents = Consents(catalog, settings, store, token_bytes)
         authorization = AuthorizationEndpoint(settings, store, consents, documents, token_bytes)
         grants: list[Grant] = [
@@ -151,17 +155,18 @@ class Authority:
             verifier=verifier,
             token=TokenEndpoint(clients, grants, issuer),
             revocation=RevocationEndpoint(settings, store, clients, verifier),
-            introspection=IntrospectionEndpoint(settings, store, clients, worth),
+            introspection=IntrospectionEndpoint(settings, store, clients, worth, refusals),
             authorization=authorization,
             pushed=PushedRequestEndpoint(settings, store, clients, authorization, token_bytes),
-            device=DeviceEndpoint(settings, store, clients, consents, attempts, token_bytes),
+            device=DeviceEndpoint(settings, store, clients, consents, attempts, refusals, token_bytes),
             registration=RegistrationEndpoint(catalog, settings, store, attempts, token_bytes),
             feed=RevocationFeed(settings, store, keys),
             documents=documents,
             attempts=attempts,
+            refusals=refusals,
             accounts=accounts,
             consents=consents,
-            admin=Admin(catalog, settings, store, hasher, token_bytes=token_bytes, clock=clock),
+            admin=Admin(catalog, settings, store, hasher, refusals, token_bytes=token_bytes, clock=clock),
         )
 
     async def prepare(self) -> None:

@@ -21,6 +21,7 @@ from .clients import ClientAuthenticator
 from .consent import Agenda, Consents, Decision, LoggedIn
 from .ids import TokenBytes
 from .records import Account, Client, DeviceCode, DeviceState, Event, GrantType, Origin, Resource
+from .refusals import Refusals
 from .request import Certificate, Form, Presented
 from .settings import Settings
 from .store import Begun, Store
@@ -189,6 +190,7 @@ class DeviceEndpoint:
         clients: finds out who asks.
         consents: what to ask the person.
         attempts: counts wrong user codes.
+        refusals: counts them in the journal.
         token_bytes: the source of randomness.
     """
 
@@ -199,6 +201,7 @@ class DeviceEndpoint:
         clients: ClientAuthenticator,
         consents: Consents,
         attempts: Attempts,
+        refusals: Refusals,
         token_bytes: TokenBytes,
     ) -> None:
         self._settings = settings
@@ -206,6 +209,7 @@ class DeviceEndpoint:
         self._clients = clients
         self._consents = consents
         self._attempts = attempts
+        self._refusals = refusals
         self._token_bytes = token_bytes
         self._waiting = Waiting(settings, store, token_bytes)
 
@@ -275,9 +279,8 @@ class DeviceEndpoint:
         ticket = DeviceTicket(_digest(typed), session.subject)
         if await self._store.device_code_of_user(ticket.user_code, now) is None:
             # What was typed stays out of it: it may be anything, a password too.
-            line = Event(now, "device.mistyped", session.subject, session.subject, origin=origin)
-            await self._store.record(line)
-            raise _unknown()
+            self._refusals.note(Event(now, "device.mistyped", session.subject, session.subject, origin=origin))
+            raise _unknown(journaled=True)
         await self._attempts.succeeded([*person, *place])
         await self._count_typed(ticket, now)
         return await self.question(ticket, session, now=now)
@@ -380,5 +383,11 @@ def _digest(user_code: str) -> str:
     return opaque.digest(f"user code {normalise_user_code(user_code)}")
 
 
-def _unknown(detail: str | None = None) -> Refused:
-    return Refused("invalid_request", "This code is unknown, expired, or was used already.", id="BW415", detail=detail)
+def _unknown(detail: str | None = None, *, journaled: bool = False) -> Refused:
+    return Refused(
+        "invalid_request",
+        "This code is unknown, expired, or was used already.",
+        id="BW415",
+        detail=detail,
+        journaled=journaled,
+    )

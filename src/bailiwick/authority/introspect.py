@@ -13,7 +13,8 @@ from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
 from .clients import ClientAuthenticator
-from .records import EVERY_RESOURCE, Client
+from .records import EVERY_RESOURCE, Client, Event
+from .refusals import Refusals
 from .request import IntrospectionRequest
 from .settings import Settings
 from .store import Store
@@ -34,13 +35,17 @@ class IntrospectionEndpoint:
         store: what is true at this moment.
         clients: finds out who asks.
         worth: tells what access tokens are worth.
+        refusals: counts questions about what is nobody's business.
     """
 
-    def __init__(self, settings: Settings, store: Store, clients: ClientAuthenticator, worth: Worth) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, clients: ClientAuthenticator, worth: Worth, refusals: Refusals
+    ) -> None:
         self._settings = settings
         self._store = store
         self._clients = clients
         self._worth = worth
+        self._refusals = refusals
 
     async def answer(self, request: IntrospectionRequest, *, now: float) -> dict[str, Any]:
         """Tell about a token.
@@ -63,19 +68,21 @@ class IntrospectionEndpoint:
         if not client.introspects:
             raise Refused("unauthorized_client", "The client may not introspect.", status=403, id="BW411")
         if opaque.is_well_formed(request.token):
-            return await self._refresh_token(request.token, client, now)
-        return await self._access_token(request.token, client, now)
+            return await self._refresh_token(request, client, now)
+        return await self._access_token(request, client, now)
 
-    async def _refresh_token(self, token: str, asking: Client, now: float) -> dict[str, Any]:
-        found = await self._store.refresh_token(opaque.digest(token))
+    async def _refresh_token(self, request: IntrospectionRequest, asking: Client, now: float) -> dict[str, Any]:
+        found = await self._store.refresh_token(opaque.digest(request.token))
         if found is None:
             return INACTIVE
         row, family = found
         dead = (
             family.revoked_at is not None or row.spent_at is not None or min(row.expires_at, family.expires_at) <= now
         )
-        if dead or not _may_ask(asking, [family.resource]):
+        if dead:
             return INACTIVE
+        if not _may_ask(asking, [family.resource]):
+            return self._foreign(asking, family.subject, family.id, request, now)
         scopes = await self._worth.left(
             family.scopes, family.client, family.subject, family.authorization, family.resource
         )
@@ -92,11 +99,13 @@ class IntrospectionEndpoint:
             "token_type": "refresh_token",
         }
 
-    async def _access_token(self, token: str, asking: Client, now: float) -> dict[str, Any]:
-        living = await self._worth.of(token, now)
-        # CVE-2026-37979: a resource server learns nothing about tokens that are meant for another one.
-        if living is None or not _may_ask(asking, living.principal.audience):
+    async def _access_token(self, request: IntrospectionRequest, asking: Client, now: float) -> dict[str, Any]:
+        living = await self._worth.of(request.token, now)
+        if living is None:
             return INACTIVE
+        # CVE-2026-37979: a resource server learns nothing about tokens that are meant for another one.
+        if not _may_ask(asking, living.principal.audience):
+            return self._foreign(asking, living.principal.subject, living.principal.token_id or "", request, now)
         claims = living.principal.claims
         answer = {
             "active": True,
@@ -107,6 +116,14 @@ class IntrospectionEndpoint:
         }
         answer.update({name: _plain(claims[name]) for name in SHOWN if name in claims})
         return answer
+
+    def _foreign(
+        self, asking: Client, subject: str, about: str, request: IntrospectionRequest, now: float
+    ) -> dict[str, Any]:
+        """Say what is said of a dead token, and count that somebody asked about one that is not meant for them."""
+        line = Event(now, "introspect.foreign", asking.id, subject, asking.id, about, origin=request.presented.origin)
+        self._refusals.note(line)
+        return INACTIVE
 
 
 def _plain(claim: Any) -> Any:

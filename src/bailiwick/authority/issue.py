@@ -33,9 +33,9 @@ from .records import (
 )
 from .request import refused_scope
 from .settings import Settings
-from .store import Basis, Rotated, Rotation, Store
+from .store import MINUTE, Basis, Rotated, Rotation, Store
 
-__all__ = ["ACCESS_TOKEN_TYPE", "Issuer", "Permit", "TokenSet", "check_rotated"]
+__all__ = ["ACCESS_TOKEN_TYPE", "Issuer", "Permit", "TokenSet", "check_rotated", "unusable"]
 
 # RFC 8693 section 3, the one type of token that is exchanged here, for and against.
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
@@ -173,6 +173,8 @@ class Issuer:
             client=client.id,
             detail=f"{permit.grant.name.lower()}: {scopes}",
             origin=origin,
+            # Of a rotation; the first time is a line all the same, and honest retries share one.
+            every=MINUTE if permit.rotation is not None else 0,
         )
         basis = _basis(client, permit, authorization, seen)
         family, refresh = await self._refresh_token(client, permit, scopes, authorization, event, basis, now)
@@ -356,9 +358,24 @@ def check_rotated(outcome: Rotated, family: Family) -> None:
             detail=f"refresh token of family {family.id}: {outcome.value}",
             retry_after=1,
         )
-    raise Refused(
+    why = unusable(f"refresh token of family {family.id}: {outcome.value}", family)
+    why.id = "BW406" if outcome is Rotated.REPLAYED else why.id
+    why.journaled = True  # the store did, with what it revoked
+    raise why
+
+
+def unusable(detail: str, family: Family | None = None) -> Refused:
+    """The answer to a refresh token that gives nothing, whatever the reason.
+
+    Args:
+        detail: the reason, for the log.
+        family: the family that it is of, for the journal; None for an unknown one.
+    """
+    return Refused(
         "invalid_grant",
         "The refresh token is invalid, expired, spent, or was issued to another client.",
-        id="BW406" if outcome is Rotated.REPLAYED else "BW402",
-        detail=f"refresh token of family {family.id}: {outcome.value}",
+        id="BW402",
+        detail=detail,
+        subject=family.subject if family is not None else "",
+        object=family.id if family is not None else "",
     )

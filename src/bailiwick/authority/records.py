@@ -518,6 +518,10 @@ class Event:
         detail: a few words, such as the scopes.
         origin: from where.
         number: its place in the journal; the store gives it.
+        every: seconds, 0 for a line of its own: within each such interval events that agree in `what`, `actor`,
+            `subject`, `client` and `object` share one line, which keeps the detail and origin of the first.
+        count: how many events the line tells of.
+        until: when the last of them was, seconds since the epoch; 0 if there was only one.
     """
 
     at: float
@@ -529,3 +533,6 @@ class Event:
     detail: str = ""
     origin: Origin = field(default_factory=Origin)
     number: int = 0
+    every: int = 0
+    count: int = 1
+    until: float = 0.0

@@ -60,7 +60,7 @@ class RevocationEndpoint:
         if found is None:
             return
         _, family = found
-        _check_own(family.client, client)
+        _check_own(family.client, client, family.subject, family.id)
         await self._revoke(Revoked.FAMILY, family.id, family.subject, request, client, now, detail=_REASON)
 
     async def _revoke_access_token(self, request: RevocationRequest, client: Client, now: float) -> None:
@@ -68,7 +68,7 @@ class RevocationEndpoint:
             token = await self._verifier.verify(request.token)
         except InvalidToken:
             return
-        _check_own(token.client_id, client)
+        _check_own(token.client_id, client, token.subject, token.token_id or "")
         if token.token_id is None:
             return
         await self._revoke(Revoked.TOKEN, token.token_id, token.subject, request, client, now)
@@ -98,8 +98,15 @@ class RevocationEndpoint:
         await self._store.revoke(line, event)
 
 
-def _check_own(owner: str | None, client: Client) -> None:
+def _check_own(owner: str | None, client: Client, subject: str, about: str) -> None:
     # Section 2.1: "whether the token was issued to the client making the revocation request. If this
     # validation fails, the request is refused".
     if owner != client.id:
-        raise Refused("unauthorized_client", "The token was issued to another client.", id="BW411")
+        raise Refused(
+            "unauthorized_client",
+            "The token was issued to another client.",
+            id="BW411",
+            detail=f"token of client {owner}, shown by {client.id}",
+            subject=subject,
+            object=about,
+        )

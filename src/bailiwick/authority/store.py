@@ -12,9 +12,11 @@ implementation is `bailiwick.storage.memory`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from hashlib import sha256
 from typing import Final, Protocol
 
 from .records import (
@@ -38,10 +40,13 @@ from .records import (
 __all__ = [
     "CLOCK_SKEW",
     "CODE_KEPT",
+    "DAY",
     "ENDED_KEPT",
+    "MINUTE",
     "Basis",
     "Begun",
     "Claimed",
+    "JournalRoom",
     "Polled",
     "Redeemed",
     "Registered",
@@ -49,6 +54,7 @@ __all__ = [
     "Rotated",
     "Rotation",
     "Store",
+    "line_key",
     "polled",
 ]
 
@@ -61,6 +67,8 @@ CODE_KEPT: Final = 24 * 60 * 60
 # that its code expired. No longer than the shortest life that a request usually has: at most twice as many are kept as
 # may be unfinished.
 ENDED_KEPT: Final = 60
+MINUTE: Final = 60
+DAY: Final = 24 * 60 * MINUTE
 
 
 class Rotated(Enum):
@@ -195,6 +203,28 @@ class Room:
     client: int
     network: int | None = None
     everybody: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRoom:
+    """How many lines of the journal strangers can cause.
+
+    Args:
+        minute: in one minute.
+        day: in one day, UTC.
+    """
+
+    minute: int
+    day: int
+
+
+def line_key(event: Event) -> str:
+    """By what a shared line of the journal is found again: a digest, so that it has one length; "" for a line alone."""
+    if not event.every:
+        return ""
+    interval = int(event.at // event.every)
+    parts = (event.every, interval, event.what, event.actor, event.subject, event.client, event.object)
+    return sha256(json.dumps(parts).encode("ascii")).hexdigest()[:32]
 
 
 class Begun(Enum):
@@ -368,7 +398,7 @@ class Store(Protocol):
         Args:
             rotation: what to exchange for what.
             event: for the journal; its `what` is completed with the outcome ("refresh.rotated"). Nothing
-                is written of a token that is unknown.
+                is written of a token that is unknown, and the first time is a line of its own.
             basis: what this was decided on.
         """
 
@@ -476,6 +506,17 @@ class Store(Protocol):
             False, and nothing written, if the basis no longer holds.
         """
 
+    async def count(self, events: Sequence[Event], room: JournalRoom | None) -> Sequence[Event]:
+        """Add events that share lines to their lines, or begin those, all in one transaction.
+
+        Args:
+            events: each with its interval (`every`), and with how many it stands for (`count`).
+            room: how many lines of such events there may be in a minute and in a day; None for any number.
+
+        Returns:
+            Those that were not written: they would have begun a line, and there is no room.
+        """
+
     async def journal(
         self, *, before: int | None = None, limit: int = 100, subject: str | None = None, client: str | None = None
     ) -> Sequence[Event]:
@@ -485,6 +526,8 @@ class Store(Protocol):
         self, now: float, *, journal_before: float | None = None, unused_before: float | None = None
     ) -> int:
         """Delete what has expired and proves nothing any more; the feed's newest line stays, for its number.
+
+        In small parts, each an act of its own: others write in between, and whoever stops waiting stops it.
 
         Args:
             now: seconds since the epoch.

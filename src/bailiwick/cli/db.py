@@ -106,12 +106,15 @@ async def journal(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many lines.")] = 50,
     before: Annotated[int | None, typer.Option(help="Lines before the one of this number.")] = None,
 ) -> None:
-    """Show who did what, newest first."""
+    """Show who did what, newest first.
+
+    Refusals that are alike share a line for each minute, with their count and the time of the last one.
+    """
     lines = await desk.admin.journal(limit=limit, before=before, person=user, client=client)
     names = {one.id: one.name for one in await desk.admin.accounts()}
     _show(desk.out, [records.event(one, names) for one in lines])
 
 
 def _show(out: Output, lines: list[dict[str, object]]) -> None:
-    columns = {name: name for name in ("number", "at", "what", "actor", "user", "client", "object", "detail")}
+    columns = {name: name for name in ("number", "at", "what", "count", "actor", "user", "client", "object", "detail")}
     out.listing(lines, columns, title="Journal, newest first", empty="The journal has no such line.")

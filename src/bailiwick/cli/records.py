@@ -106,6 +106,8 @@ def event(one: Event, names: Mapping[str, str]) -> dict[str, Any]:
         "number": one.number,
         "at": moment(one.at),
         "what": one.what,
+        "count": one.count,
+        "until": moment(one.until or None),
         "actor": names.get(one.actor, one.actor),
         "user": names.get(one.subject, one.subject) or None,
         "client": one.client or None,

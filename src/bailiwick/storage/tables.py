@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 from bailiwick.authority.records import ClientAuth, DeviceState, GrantType, KeyState, Revoked
@@ -292,8 +293,23 @@ journal = Table(
     Column("detail", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("agent", Text, nullable=False),
+    # Since 0007; the defaults are for rows, and programs, of before.
+    Column("count", Integer, nullable=False, server_default="1"),
+    Column("until", Double, nullable=False, server_default="0"),
+    # Of lines that events share: by what the line is found, and the minute in which it counts against the room that
+    # strangers have (0: it does not). Lines of their own have neither, and no place in the index.
+    Column("minute", Integer),
+    Column("key", Text),
     Index(None, "at"),
     Index(None, "subject", "number"),
     Index(None, "client", "number"),
+    Index(
+        None,
+        "minute",
+        "key",
+        unique=True,
+        sqlite_where=text("minute IS NOT NULL"),
+        postgresql_where=text("minute IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )

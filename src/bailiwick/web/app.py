@@ -22,6 +22,7 @@ from .endpoints import CertificateReader, Endpoints
 from .pages import Pages
 from .people import People
 from .proxies import Proxies
+from .refusals import Refusals
 from .seal import Seal
 from .session import Sessions
 
@@ -61,32 +62,33 @@ def build_app(
         token_bytes=token_bytes,
     )
     at = Endpoints(authority, read_certificate)
-    people = People(authority, pages, sessions, Seal(page_key), issuer_path)
+    refusals = Refusals(authority)
+    people = People(authority, pages, sessions, Seal(page_key), refusals, issuer_path)
     routes = [
         # what people see
-        _page("/authorize", people.authorize, pages),
-        _page("/login", people.login, pages),
-        _page("/consent", people.consent, pages),
-        _page("/device", people.device, pages),
-        _page("/logout", people.logout, pages),
-        _route("/static/{name}", assets.serve, "GET"),
+        _page("/authorize", people.authorize, pages, refusals),
+        _page("/login", people.login, pages, refusals),
+        _page("/consent", people.consent, pages, refusals),
+        _page("/device", people.device, pages, refusals),
+        _page("/logout", people.logout, pages, refusals),
+        _route("/static/{name}", assets.serve, refusals, "GET"),
         # what programs ask
-        _route("/token", at.token, "POST"),
-        _route("/device_authorization", at.device_authorization, "POST"),
-        _route("/par", at.push, "POST"),
-        _route("/revoke", at.revoke, "POST"),
-        _route("/introspect", at.introspect, "POST"),
-        _route("/register", at.register, "POST"),
-        _route("/register/{client_id}", at.registration, "GET", "PUT", "DELETE"),
-        _route("/revocations", at.revocations, "GET"),
-        _route("/jwks.json", at.jwks, "GET"),
-        _route(WELL_KNOWN, at.metadata, "GET"),
-        _route("/openapi.json", at.openapi, "GET"),
-        _route("/health", at.health, "GET"),
-        _route("/ready", at.ready, "GET"),
+        _route("/token", at.token, refusals, "POST"),
+        _route("/device_authorization", at.device_authorization, refusals, "POST"),
+        _route("/par", at.push, refusals, "POST"),
+        _route("/revoke", at.revoke, refusals, "POST"),
+        _route("/introspect", at.introspect, refusals, "POST"),
+        _route("/register", at.register, refusals, "POST"),
+        _route("/register/{client_id}", at.registration, refusals, "GET", "PUT", "DELETE"),
+        _route("/revocations", at.revocations, refusals, "GET"),
+        _route("/jwks.json", at.jwks, refusals, "GET"),
+        _route(WELL_KNOWN, at.metadata, refusals, "GET"),
+        _route("/openapi.json", at.openapi, refusals, "GET"),
+        _route("/health", at.health, refusals, "GET"),
+        _route("/ready", at.ready, refusals, "GET"),
     ]
     if issuer_path:
-        routes.append(_route(WELL_KNOWN + issuer_path, at.metadata, "GET"))
+        routes.append(_route(WELL_KNOWN + issuer_path, at.metadata, refusals, "GET"))
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Proxies, trusted=authority.settings.proxy_networks)],
@@ -98,17 +100,18 @@ def build_app(
     return app
 
 
-def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:
-    return Route(path, _answering(endpoint), methods=methods)
+def _route(path: str, endpoint: Endpoint, refusals: Refusals, *methods: str) -> Route:
+    return Route(path, _answering(endpoint, refusals), methods=methods)
 
 
-def _page(path: str, endpoint: Endpoint, pages: Pages) -> Route:
+def _page(path: str, endpoint: Endpoint, pages: Pages, refusals: Refusals) -> Route:
     """A route for people: what goes wrong is told on a page. HEAD is not GET here, where GET may issue a code."""
 
     async def answered(request: Request) -> Response:
         try:
             return await endpoint(request)
         except BailiwickError as why:
+            await refusals.count(request, why)
             return pages.error(request, why)
         except Exception as why:  # noqa: BLE001 - the last line of defence; logged with its traceback
             return pages.error(request, fault(request, why))
@@ -118,13 +121,14 @@ def _page(path: str, endpoint: Endpoint, pages: Pages) -> Route:
     return route
 
 
-def _answering(endpoint: Endpoint) -> Endpoint:
+def _answering(endpoint: Endpoint, refusals: Refusals) -> Endpoint:
     """The endpoint, with its refusals written as RFC 6749 has them and its faults kept off the wire."""
 
     async def answered(request: Request) -> Response:
         try:
             return await endpoint(request)
         except BailiwickError as why:
+            await refusals.count(request, why)
             return refuse(request, why)
         except Exception as why:  # noqa: BLE001 - the last line of defence; logged with its traceback
             return unexpected(request, why)

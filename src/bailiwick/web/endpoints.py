@@ -29,7 +29,7 @@ from .answers import NO_STORE, answer
 from .form import read_form, read_json
 from .openapi import openapi
 
-__all__ = ["Endpoints"]
+__all__ = ["NAMED", "Endpoints", "origin_of"]
 
 # Keys and metadata are public and change rarely. A new key is published a day before it signs, so
 # that a copy of five minutes is never too old.
@@ -50,9 +50,12 @@ MAX_DIGITS: Final = 18
 CLIENT_CERT: Final = "client-cert"
 MAX_CERTIFICATE: Final = 16_384
 
+# Where, in an ASGI connection, the client stands that a request names; untrusted, for the journal.
+NAMED: Final = "bailiwick.client"
+
 CertificateReader = Callable[[bytes], Certificate]
 
-_Asked = TypeVar("_Asked")
+_Asked = TypeVar("_Asked", TokenRequest, RevocationRequest, IntrospectionRequest, DeviceRequest, PushingRequest)
 
 
 class Endpoints:
@@ -106,6 +109,7 @@ class Endpoints:
     async def registration(self, request: Request) -> Response:
         """`GET|PUT|DELETE /register/{client_id}` (RFC 7592 section 2)."""
         client, endpoint = request.path_params["client_id"], self._authority.registration
+        request.scope[NAMED] = client
         asked = self._registration(request, await read_json(request) if request.method == "PUT" else None)
         if request.method == "DELETE":
             await endpoint.close(client, asked, now=self._authority.clock())
@@ -117,12 +121,14 @@ class Endpoints:
 
     async def _read(self, read: Callable[..., _Asked], request: Request) -> _Asked:
         """A form that a client sent, with all by which it says who it is."""
-        return read(
+        asked = read(
             await read_form(request),
             authorization=_authorization(request),
             origin=origin_of(request),
             certificate=self._certificate(request),
         )
+        request.scope[NAMED] = asked.presented.client
+        return asked
 
     def _certificate(self, request: Request) -> Certificate | None:
         """The client's certificate, where the settings say that a proxy in front tells the truth about it.

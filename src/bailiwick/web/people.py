@@ -24,10 +24,11 @@ from bailiwick.authority.records import Account, Client, Origin
 from bailiwick.errors import BailiwickError, Refused
 from bailiwick.scopes import ScopeSet
 
-from .endpoints import origin_of
+from .endpoints import NAMED, origin_of
 from .form import read_form as read_body
 from .form import read_page
 from .pages import HEADERS, Pages
+from .refusals import Refusals
 from .seal import Seal
 from .session import Browser, Sessions
 
@@ -97,14 +98,18 @@ class People:
         pages: writes.
         sessions: knows who is logged in.
         seal: closes what travels through the browser.
+        refusals: counts them in the journal.
         base: the path under which the endpoints lie, without a slash at its end.
     """
 
-    def __init__(self, authority: Authority, pages: Pages, sessions: Sessions, seal: Seal, base: str) -> None:
+    def __init__(
+        self, authority: Authority, pages: Pages, sessions: Sessions, seal: Seal, refusals: Refusals, base: str
+    ) -> None:
         self._authority = authority
         self._pages = pages
         self._sessions = sessions
         self._seal = seal
+        self._refusals = refusals
         self._base = base
 
     # -- a client's request ------------------------------------------------------------------------
@@ -116,25 +121,24 @@ class People:
             return self._go("/authorize", await read_body(request))
         now = self._authority.clock()
         browser = await self._sessions.of(request, now=now)
+        pairs = _query(request)
+        request.scope[NAMED] = next((value for name, value in pairs if name == "client_id"), "")
         outcome = await self._authority.authorization.begin(
-            _query(request), browser.logged_in, origin=origin_of(request), now=now
+            pairs, browser.logged_in, origin=origin_of(request), now=now
         )
-        return self._follow(request, browser, outcome, now)
+        return self._follow(browser, outcome, now)
 
-    def _follow(self, request: Request, browser: Browser, outcome: Outcome, now: float) -> Response:
+    def _follow(self, browser: Browser, outcome: Outcome, now: float) -> Response:
         """Answer as the authority decided."""
         match outcome:
             case ShowError():
-                response = self._pages.error(
-                    request,
-                    Refused(
-                        outcome.code,
-                        outcome.description,
-                        status=outcome.status,
-                        detail=outcome.detail,
-                        id=outcome.id,
-                        retry_after=outcome.retry_after,
-                    ),
+                raise Refused(
+                    outcome.code,
+                    outcome.description,
+                    status=outcome.status,
+                    detail=outcome.detail,
+                    id=outcome.id,
+                    retry_after=outcome.retry_after,
                 )
             case Redirect():
                 response = self._pages.send(outcome)
@@ -194,6 +198,7 @@ class People:
         flow = form.one("flow")
         self._check(browser, form, "login", flow)
         waiting = self._open(browser, flow, now)
+        request.scope[NAMED] = waiting.request.client if waiting.request is not None else ""
         name, password = form.one("name"), form.one("password")
         origin = origin_of(request)
         try:
@@ -206,6 +211,7 @@ class People:
             )
             browser = await self._sessions.open(browser, standing.account, origin=origin, now=now)
         except Refused as why:
+            await self._refusals.count_shown(request, why)
             return await self._ask_who(browser, flow, now, name=name, problem=why)
         return await self._resume(request, browser, waiting, now)
 
@@ -214,7 +220,7 @@ class People:
             outcome = await self._authority.authorization.resume(
                 waiting.request, browser.logged_in, origin=origin_of(request), now=now
             )
-            return self._follow(request, browser, outcome, now)
+            return self._follow(browser, outcome, now)
         if waiting.device is not None:
             code = [("user_code", waiting.device)] if waiting.device else []
             return self._sessions.remember(browser, self._go("/device", code))
@@ -234,14 +240,14 @@ class People:
             outcome = await endpoint.decide(
                 self._request(browser, flow, now), browser.logged_in, _decision(form), origin=origin, now=now
             )
-            return self._follow(request, browser, outcome, now)
+            return self._follow(browser, outcome, now)
         flow = _single(_query(request), "flow")
         outcome = await endpoint.resume(self._request(browser, flow, now), browser.logged_in, origin=origin, now=now)
         if isinstance(outcome, NeedsConsent):
             return self._pages.consent(
                 outcome, flow=flow, proof=self._seal.proof("consent", flow, browser=browser.value)
             )
-        return self._follow(request, browser, outcome, now)
+        return self._follow(browser, outcome, now)
 
     def _request(self, browser: Browser, flow: str, now: float) -> AuthorizationRequest:
         waiting = self._open(browser, flow, now)
@@ -288,6 +294,7 @@ class People:
         try:
             asked = await self._authority.device.enter(typed, who, origin=origin_of(request), now=now)
         except Refused as why:
+            await self._refusals.count_shown(request, why)
             return await self._ask_code(browser, who, typed[:MAX_CODE], why)
         return self._go("/device", [("flow", self._close_device(browser, {"ticket": asked.ticket.to_dict()}, now))])
 

@@ -20,6 +20,7 @@ class Admin(Withdrawals, Clients):
         settings: lifetimes and rules.
         store: what is remembered.
         hasher: hashes passwords.
+        refusals: counts those for the journal.
         token_bytes: the source of randomness.
         clock: tells seconds since the epoch.
         actor: who acts, for the journal, such as "operator:jane".
@@ -34,7 +35,8 @@ class Admin(Withdrawals, Clients):
         person: str | None = None,
         client: str | None = None,
     ) -> Sequence[Event]:
-        """The newest lines of the journal, newest first."""
+        """The newest lines of the journal, newest first; also what was counted in this process a moment ago."""
+        await self._refusals.flush()
         subject = await self._subject_of(person)
         return await self._store.journal(before=before, limit=limit, subject=subject, client=client)
 

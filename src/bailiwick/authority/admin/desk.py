@@ -9,6 +9,7 @@ from typing import Final, Self, TypeVar
 from bailiwick.authority.accounts import PasswordHasher
 from bailiwick.authority.ids import TokenBytes
 from bailiwick.authority.records import Account, Client, Event, Origin, Revocation, Revoked, RoleRecord
+from bailiwick.authority.refusals import Refusals
 from bailiwick.authority.settings import Settings
 from bailiwick.authority.store import Store
 from bailiwick.errors import ConfigurationError
@@ -31,6 +32,7 @@ class Desk:
         settings: Settings,
         store: Store,
         hasher: PasswordHasher,
+        refusals: Refusals,
         *,
         token_bytes: TokenBytes,
         clock: Callable[[], float],
@@ -41,6 +43,7 @@ class Desk:
         self._settings = settings
         self._store = store
         self._hasher = hasher
+        self._refusals = refusals
         self._token_bytes = token_bytes
         self._clock = clock
         self._actor = actor
@@ -53,6 +56,7 @@ class Desk:
             self._settings,
             self._store,
             self._hasher,
+            self._refusals,
             token_bytes=self._token_bytes,
             clock=self._clock,
             actor=actor,

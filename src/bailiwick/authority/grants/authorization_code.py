@@ -7,7 +7,7 @@ from bailiwick.authority.issue import Permit
 from bailiwick.authority.records import Client, Code, Event, GrantType
 from bailiwick.authority.request import CodeAsked, TokenRequest
 from bailiwick.authority.settings import Settings
-from bailiwick.authority.store import Redeemed, Store
+from bailiwick.authority.store import MINUTE, Redeemed, Store
 from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
@@ -47,6 +47,7 @@ class AuthorizationCodeGrant:
                 now, "code.refused", client.id, code.subject, client.id, code.family, why.detail, origin=request.origin
             )
             await self._store.record(line)
+            why.journaled = True
             raise
 
     async def _check(self, asked: CodeAsked, request: TokenRequest, client: Client, code: Code) -> Permit:
@@ -77,12 +78,15 @@ class AuthorizationCodeGrant:
         # Only what was minted as a code is looked up as one (CVE-2026-4282).
         if not opaque.is_well_formed(asked.code, opaque.Kind.CODE):
             raise _invalid("not of a code's form")
-        event = Event(now, "code.redeemed", actor=client.id, client=client.id, origin=request.origin)
+        # However often a spent one is shown, it is one line a minute with a count.
+        event = Event(now, "code.redeemed", actor=client.id, client=client.id, origin=request.origin, every=MINUTE)
         outcome, code = await self._store.redeem_code(
             opaque.digest(asked.code), now, feed_until=self._settings.feed_until(now), event=event
         )
         if outcome is not Redeemed.FIRST_TIME or code is None:
-            raise _invalid(f"code: {outcome.value}")
+            why = _invalid(f"code: {outcome.value}")
+            why.journaled = outcome is Redeemed.AGAIN  # the store did, with what it revoked
+            raise why
         return code
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bailiwick.authority.issue import Permit, check_rotated
+from bailiwick.authority.issue import Permit, check_rotated, unusable
 from bailiwick.authority.records import Client, Event, Family, GrantType
 from bailiwick.authority.request import RefreshAsked, TokenRequest
 from bailiwick.authority.settings import Settings
-from bailiwick.authority.store import Rotation, Store
+from bailiwick.authority.store import MINUTE, Rotation, Store
 from bailiwick.errors import Refused
 from bailiwick.scopes import Catalog
 from bailiwick.tokens import opaque
@@ -45,16 +45,15 @@ class RefreshGrant:
         found = (
             await self._store.refresh_token(opaque.digest(asked.token)) if opaque.is_well_formed(asked.token) else None
         )
-        if found is None or found[1].client != client.id:
-            raise Refused(
-                "invalid_grant",
-                "The refresh token is invalid, expired, spent, or was issued to another client.",
-                id="BW402",
-                detail=f"refresh token unknown to client {client.id}"
-                if found is None
-                else f"of client {found[1].client}",
-            )
+        if found is None:
+            raise unusable(f"refresh token unknown to client {client.id}")
         token, family = found
+        if family.client != client.id:
+            # Somebody has a copy of it, and it is alive: the journal says whose.
+            raise unusable(f"refresh token of client {family.client}, shown by {client.id}", family)
+        if family.revoked_at is not None:
+            # Nothing is left to find out, so nothing is written: who holds a dead token can show it for ever.
+            raise unusable(f"refresh token of family {family.id}: revoked", family)
         successor = opaque.successor(
             await self._successor_secret(), asked.token, family=family.id, generation=token.generation + 1
         )
@@ -68,10 +67,19 @@ class RefreshGrant:
             expires_at=min(now + lifetimes.refresh_idle, family.expires_at),
             feed_until=self._settings.feed_until(now),
         )
-        if token.spent_at is not None or family.revoked_at is not None:
+        if token.spent_at is not None:
             # A replay is found out here, whatever else is wrong with the request: a thief who also
             # asks for too much must not go unnoticed.
-            event = Event(now, "refresh", family.subject, family.subject, client.id, family.id, origin=request.origin)
+            event = Event(
+                now,
+                "refresh",
+                family.subject,
+                family.subject,
+                client.id,
+                family.id,
+                origin=request.origin,
+                every=MINUTE,
+            )
             check_rotated(await self._store.rotate(rotation, event), family)
         standing = await standing_of(self._store, family.subject)
         resource = bound_resource(self._settings, request, family.resource, "refresh token")

@@ -73,5 +73,6 @@ class Families(Revocations):
                         reason="a spent refresh token was presented again",
                     )
                 )
-            self._write_down(replace(event, what=f"refresh.{outcome.value}", object=family.id))
+            every = 0 if outcome is Rotated.FIRST_TIME else event.every
+            self._write_down(replace(event, what=f"refresh.{outcome.value}", object=family.id, every=every))
             return outcome

@@ -43,5 +43,7 @@ class Kept:
         self._revocations: list[Revocation] = []
         self._keys: dict[str, StoredKey] = {}
         self._secrets: dict[str, bytes] = {}
-        self._journal: list[Event] = []
+        self._journal: dict[int, Event] = {}
+        # Lines that events share, by the minute in which they count against strangers' room and by their key.
+        self._shared_lines: dict[tuple[int, str], int] = {}
         self._numbers = itertools.count(1)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
 from bailiwick.authority.store import CODE_KEPT
 
 from .authorizations import Authorizations
@@ -18,7 +22,13 @@ from .revocations import Revocations
 from .sessions import Sessions
 from .versioned import Versioned
 
-__all__ = ["MemoryStore"]
+__all__ = ["PURGE_ROWS", "MemoryStore"]
+
+# Rows that a purge looks at while everybody waits.
+PURGE_ROWS: Final = 1_000
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class MemoryStore(
@@ -42,46 +52,50 @@ class MemoryStore(
         self, now: float, *, journal_before: float | None = None, unused_before: float | None = None
     ) -> int:
         """See `Store.purge`."""
-        with self._lock:
-            before = self._size()
-            self._families = {key: one for key, one in self._families.items() if one.expires_at > now}
-            self._tokens = {digest: one for digest, one in self._tokens.items() if one.family in self._families}
-            # A spent code still proves a replay, as long as what came of it can live.
-            self._codes = {
-                digest: one
-                for digest, one in self._codes.items()
-                if one.expires_at + CODE_KEPT > now or (one.spent_at is not None and one.family in self._families)
-            }
-            self._devices = {digest: one for digest, one in self._devices.items() if one.expires_at > now}
-            self._pushed = {digest: one for digest, one in self._pushed.items() if one.expires_at > now}
-            self._claimed = {name: until for name, until in self._claimed.items() if until > now}
-            self._sessions = {
-                key: one for key, one in self._sessions.items() if min(one.idle_until, one.expires_at) > now
-            }
-            # The newest line keeps its number from being forgotten.
-            self._revocations = [line for line in self._revocations[:-1] if line.until > now] + self._revocations[-1:]
-            if unused_before is not None:
-                for one in self._unused():
-                    if one.created_at < unused_before:
-                        del self._clients[one.id]
-            if journal_before is not None:
-                self._journal = [line for line in self._journal if line.at >= journal_before]
-            return before - self._size()
-
-    def _size(self) -> int:
-        kept = (
-            self._clients,
-            self._families,
-            self._tokens,
-            self._codes,
-            self._devices,
-            self._pushed,
-            self._claimed,
-            self._sessions,
-            self._revocations,
-            self._journal,
+        gone = 0
+        # Tokens before their family: no verb may meet a token without one.
+        gone += await self._drop(lambda: self._tokens, lambda one: self._families[one.family].expires_at <= now)
+        gone += await self._drop(lambda: self._families, lambda one: one.expires_at <= now)
+        # A spent code still proves a replay, as long as what came of it can live.
+        gone += await self._drop(
+            lambda: self._codes,
+            lambda one: (
+                one.expires_at <= now - CODE_KEPT and (one.spent_at is None or one.family not in self._families)
+            ),
         )
-        return sum(len(part) for part in kept)
+        gone += await self._drop(lambda: self._devices, lambda one: one.expires_at <= now)
+        gone += await self._drop(lambda: self._pushed, lambda one: one.expires_at <= now)
+        gone += await self._drop(lambda: self._claimed, lambda until: until <= now)
+        gone += await self._drop(lambda: self._sessions, lambda one: min(one.idle_until, one.expires_at) <= now)
+        with self._lock:
+            # The newest line keeps its number from being forgotten.
+            left = [line for line in self._revocations[:-1] if line.until > now] + self._revocations[-1:]
+            gone += len(self._revocations) - len(left)
+            self._revocations = left
+            old = [one for one in self._unused() if unused_before is not None and one.created_at < unused_before]
+            for one in old:
+                del self._clients[one.id]
+        gone += len(old)
+        if journal_before is not None:
+            gone += await self._drop(lambda: self._journal, lambda line: line.at < journal_before)
+            await self._drop(lambda: self._shared_lines, lambda number: number not in self._journal)
+        return gone
+
+    async def _drop(self, kept: Callable[[], dict[_K, _V]], doomed: Callable[[_V], bool]) -> int:
+        """Delete what is doomed, some rows at a time, so that nobody waits for all of them; how many went."""
+        with self._lock:
+            keys = list(kept())
+        gone = 0
+        for first in range(0, len(keys), PURGE_ROWS):
+            with self._lock:
+                # Asked for anew: verbs put a new dictionary in an old one's place.
+                rows = kept()
+                going = [key for key in keys[first : first + PURGE_ROWS] if key in rows and doomed(rows[key])]
+                for key in going:
+                    del rows[key]
+            gone += len(going)
+            await asyncio.sleep(0)
+        return gone
 
     async def check(self) -> None:
         """See `Store.check`."""

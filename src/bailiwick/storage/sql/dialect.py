@@ -10,9 +10,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 __all__ = ["alone", "insert_new", "upsert"]
 
 
-def upsert(db: Connection, table: Table) -> Any:
+def upsert(db: Connection | str, table: Table) -> Any:
     """An INSERT that can be told what to do where the key is taken; standard SQL has no word for it."""
-    return (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)
+    name = db if isinstance(db, str) else db.dialect.name
+    return (postgresql if name == "postgresql" else sqlite).insert(table)
 
 
 def insert_new(db: Connection, table: Table) -> Any:

@@ -92,7 +92,8 @@ class Families(Transactions):
                     rotation.successor, spent.family, spent.generation + 1, rotation.now, rotation.expires_at
                 )
                 db.execute(_ADD_TOKEN, values(successor))
-                write_down(db, replace(event, what=f"refresh.{Rotated.FIRST_TIME.value}", object=spent.family))
+                what = f"refresh.{Rotated.FIRST_TIME.value}"
+                write_down(db, replace(event, what=what, object=spent.family, every=0))
                 return Rotated.FIRST_TIME
             found = _load_token(db, rotation.digest)
             if found is None:
