@@ -49,6 +49,7 @@ SUSPECT: Final = frozenset(
         "BW418",  # an unknown client or redirect URI
         "BW419",  # a forged form
         "BW422",
+        "BW423",  # a body that takes too long
         "BW504",
     )
 )
