@@ -252,7 +252,10 @@ class AuthorizationServer:
         """
         account = await (await self.open()).store.account_named(name)
         kept = account.password if account is not None else None
-        return await self._hasher.verify(kept, prepare_password(password)) is not Verdict.WRONG
+        prepared = prepare_password(password)
+        if prepared is None:
+            return False
+        return await self._hasher.verify(kept, prepared) is not Verdict.WRONG
 
     async def knows_secret(self, client: str, secret: str) -> bool:
         """Whether that is a client's secret.

@@ -1,7 +1,10 @@
 """Logging in while somebody changes the account at the same moment."""
 
+import unicodedata
+
 import pytest
 
+from bailiwick.authority import accounts, records
 from bailiwick.authority.accounts import Verdict
 from bailiwick.errors import Refused
 
@@ -78,3 +81,58 @@ async def test_two_logins_that_both_strengthen_the_hash_both_succeed(meddled):
     hasher.verdict = Verdict.RIGHT_BUT_WEAK
 
     assert (await world.log_in("alice")).access_token
+
+
+WORST = "a" + "\u0344" * 8_000 + "\u0334" * 8_000  # CPython sorts these in quadratic time when it normalises them
+
+
+@pytest.fixture
+def normalised(monkeypatch):
+    """The lengths of all texts that are normalised."""
+    lengths = []
+
+    class Watched:
+        @staticmethod
+        def normalize(form, text):
+            lengths.append(len(text))
+            return unicodedata.normalize(form, text)
+
+    for module in (accounts, records):
+        monkeypatch.setattr(module, "unicodedata", Watched)
+    return lengths
+
+
+async def test_a_long_name_or_password_is_refused_without_being_normalised(make_world, normalised):
+    world = make_world()
+    await world.furnish()
+    normalised.clear()
+    for name, password in ((WORST, "x"), ("alice", WORST), (WORST, WORST)):
+        for _ in range(15):  # past the free guesses, where the answer is 429
+            with pytest.raises(Refused) as refused:
+                await world.ask(grant_type="password", client_id="app", username=name, password=password)
+            assert refused.value.id in {"BW407", "BW416"}
+        assert await world.store.account_named(WORST) is None
+    # A name is folded twice, and grows meanwhile: by 18 characters for one at the most.
+    assert max(normalised) <= max(accounts.MAX_PASSWORD, records.MAX_NAME * 18)
+
+
+async def test_names_that_are_too_long_are_counted_as_one(make_world):
+    world = make_world()
+    await world.furnish()
+    ids = []
+    for number in range(15):
+        with pytest.raises(Refused) as refused:
+            await world.ask(grant_type="password", client_id="app", username="x" * (300 + number), password="y")
+        ids.append(refused.value.id)
+    assert ids[-1] == "BW416"
+
+
+def test_a_password_that_grows_beyond_its_bound_when_it_is_normalised_is_too_long():
+    assert accounts.prepare_password("\u0344" * accounts.MAX_PASSWORD) is None
+    assert accounts.prepare_password("\u212b" * accounts.MAX_PASSWORD) == "\u00c5" * accounts.MAX_PASSWORD
+    assert accounts.prepare_password("x" * (accounts.MAX_PASSWORD + 1)) is None
+
+
+def test_a_name_is_never_folded_beyond_its_bound():
+    with pytest.raises(ValueError, match="longer"):
+        records.name_key("x" * (records.MAX_NAME + 1))

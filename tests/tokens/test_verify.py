@@ -127,7 +127,7 @@ def test_no_token_is_kept_in_the_memory(world):
     verifier = world.verifier()
     token = world.token()
     asyncio.run(verifier.verify(token))
-    ((digest, _),) = verifier._remembered.items()
+    ((digest, _),) = verifier._remembered.answers.items()
     assert len(digest) == 32
     assert token not in repr(vars(verifier))
 

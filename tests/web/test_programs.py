@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import datetime as dt
+import hashlib
 import time
 
 import pytest
@@ -238,3 +239,22 @@ async def test_without_such_a_proxy_the_header_is_anybodys_and_counts_for_nothin
     good = as_header(certificate("job.example"))
     refused = await visitor.http.post("/auth/token", data=JOB, headers=good)
     assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize("initial", [None, "the right one"])
+async def test_who_may_not_register_is_refused_before_a_word_is_read(open_site, monkeypatch, initial):
+    from bailiwick.authority import register
+
+    def read_json(_body):
+        raise AssertionError("the body was parsed")
+
+    monkeypatch.setattr(register, "read_json", read_json)
+    digest = hashlib.sha256(b"the right one").hexdigest()
+    policy = Registration(ScopeSet(["notes:read"]), initial_tokens=frozenset({digest})) if initial else None
+    async with open_site(**({"registration": policy} if policy else {})) as site:
+        http = site.visitor().http
+        wrong = {"authorization": "Bearer a wrong one", **JSON}
+        refused = await http.post("/auth/register", content=b"{}", headers=wrong)
+        assert refused.status_code == (401 if initial else 404)
+        refused = await http.put("/auth/register/app", content=b"{}", headers=wrong)
+        assert refused.status_code == (401 if initial else 404)

@@ -14,7 +14,7 @@ from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
 from .attempts import Attempts, guessing
-from .records import Account, Event, Origin, Standing, name_key
+from .records import Account, Event, Origin, Standing, is_name_length, name_key
 from .refusals import Refusals
 from .store import Store
 
@@ -45,9 +45,17 @@ class PasswordHasher(Protocol):
         """Check a password; without a hash do the same work on a decoy and answer `WRONG`."""
 
 
-def prepare_password(password: str) -> str:
-    """One form for what looks the same on every keyboard: RFC 8265 section 4.2 (NFC)."""
-    return unicodedata.normalize("NFC", password)
+def prepare_password(password: str) -> str | None:
+    """Return one form for what looks the same on every keyboard (NFC, RFC 8265 section 4.2); None if it is too long.
+
+    Args:
+        password: as typed.
+    """
+    # Before it is normalised, which takes quadratic time on combining characters; and after, which may have made it longer.
+    if len(password) > MAX_PASSWORD:
+        return None
+    prepared = unicodedata.normalize("NFC", password)
+    return prepared if len(prepared) <= MAX_PASSWORD else None
 
 
 class Accounts:
@@ -85,15 +93,17 @@ class Accounts:
                 or not there is somebody of that name.
             Unavailable: too many password checks are waiting.
         """
-        async with guessing(self._attempts, "login", opaque.digest(name_key(name)), origin.address, now):
-            return await self._check(name, prepare_password(password), client, origin, now)
+        # Nobody has a name that is too long: all of them are counted as one.
+        key = name_key(name) if is_name_length(name) else ""
+        async with guessing(self._attempts, "login", opaque.digest(key), origin.address, now):
+            return await self._check(name, password, client, origin, now)
 
-    async def _check(self, name: str, password: str, client: str, origin: Origin, now: float) -> Standing:
-        account = await self._store.account_named(name) if _may_be_a_name(name) else None
+    async def _check(self, name: str, typed: str, client: str, origin: Origin, now: float) -> Standing:
+        account = await self._store.account_named(name) if is_name_length(name) and "\0" not in name else None
         known = account.password if account is not None else None
-        if len(password) > MAX_PASSWORD:
-            known = None
-            password = password[:MAX_PASSWORD]
+        password = prepare_password(typed)
+        if password is None:
+            known, password = None, ""  # the same work, and nobody's password
         verdict = await self._hasher.verify(known, password)
         if account is None or verdict is Verdict.WRONG or account.disabled_at is not None:
             self._journal_failure(account.id if account else "", verdict, client, origin, now)
@@ -124,7 +134,3 @@ class Accounts:
         self._refusals.note(
             Event(now, "login.failed", actor=client, subject=account, client=client, detail=detail, origin=origin)
         )
-
-
-def _may_be_a_name(name: str) -> bool:
-    return 0 < len(name) <= 256 and "\0" not in name

@@ -17,6 +17,7 @@ from bailiwick.scopes import ScopeSet
 __all__ = [
     "ACCOUNT_PREFIX",
     "EVERY_RESOURCE",
+    "MAX_NAME",
     "Account",
     "Authorization",
     "Client",
@@ -39,6 +40,7 @@ __all__ = [
     "Session",
     "Standing",
     "StoredKey",
+    "is_name_length",
     "name_key",
 ]
 
@@ -50,12 +52,30 @@ ACCOUNT_PREFIX: Final = "usr_"
 EVERY_RESOURCE: Final = "*"
 
 
+# Of a person's name, in characters as typed. Normalisation sorts combining characters in quadratic time (insertion sort in
+# CPython): no text may reach it before its length was looked at.
+MAX_NAME: Final = 256
+
+
+def is_name_length(name: str) -> bool:
+    """Whether a text has a length that a person's name can have; ask before anything else is done with it."""
+    return 0 < len(name) <= MAX_NAME
+
+
 def name_key(name: str) -> str:
-    """What makes two spellings the same name: compatibility forms and case are folded.
+    """Return what makes two spellings the same name: compatibility forms and case are folded.
 
     `Alice`, `alice` and a full-width spelling of it are one person, so that nobody can register
     a look-alike of another's name (RFC 8265 section 3.3).
+
+    Args:
+        name: as typed.
+
+    Raises:
+        ValueError: it is longer than a name can be, so that folding it could take very long.
     """
+    if len(name) > MAX_NAME:
+        raise ValueError("The name is longer than a name can be.")
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 

@@ -92,10 +92,7 @@ class RegistrationRequest:
         Raises:
             Refused: invalid_client_metadata if the body is no JSON object; invalid_request for two headers.
         """
-        if len(authorization) > 1:
-            raise Refused("invalid_request", "The Authorization header is repeated.", id="BW400")
-        scheme, _, token = authorization[0].strip(" \t").partition(" ") if authorization else ("", "", "")
-        bearer = token.strip(" ") if scheme.lower() == "bearer" else None
+        bearer = _bearer_of(authorization)
         metadata: object = {}
         if body is not None:
             try:
@@ -106,6 +103,13 @@ class RegistrationRequest:
                 raise _unfit("The body is not a JSON object.")
         assert isinstance(metadata, dict)  # noqa: S101 - either way
         return cls(metadata, bearer, origin or Origin())
+
+
+def _bearer_of(authorization: Sequence[str]) -> str | None:
+    if len(authorization) > 1:
+        raise Refused("invalid_request", "The Authorization header is repeated.", id="BW400")
+    scheme, _, token = authorization[0].strip(" \t").partition(" ") if authorization else ("", "", "")
+    return token.strip(" ") if scheme.lower() == "bearer" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,30 @@ class RegistrationEndpoint:
         self._attempts = attempts
         self._token_bytes = token_bytes
         self._room_made_at = float("-inf")
+
+    def check_may_register(self, authorization: Sequence[str]) -> None:
+        """Refuse whoever may not register at all, before anything that they say of themselves is read.
+
+        Args:
+            authorization: the values of every `Authorization` header field.
+
+        Raises:
+            Refused: 404 where registration is off; invalid_token (401) without the initial access token of the policy.
+        """
+        _check_initial_token(self._policy(), _bearer_of(authorization))
+
+    async def check_may_change(self, client: str, authorization: Sequence[str]) -> None:
+        """Refuse whoever may not change a registration, before anything that they say of themselves is read.
+
+        Args:
+            client: the client id.
+            authorization: the values of every `Authorization` header field.
+
+        Raises:
+            Refused: 404 where registration is off; invalid_token (401) for a wrong registration access token.
+        """
+        self._policy()
+        await self._own(client, _bearer_of(authorization))
 
     async def answer(self, request: RegistrationRequest, *, now: float) -> RegisteredClient:
         """Register a client.

@@ -265,7 +265,7 @@ class Store(Protocol):
         """The person of that id."""
 
     async def account_named(self, name: str) -> Account | None:
-        """The person of that name, whatever its case."""
+        """Find the person of that name, whatever its case; None too for what is too long to be a name."""
 
     async def accounts(self) -> Sequence[Account]:
         """Every person, by name."""

@@ -221,7 +221,7 @@ def _take_subprotocol(prefix: str, conn: Conn) -> None:
     carried = [one for one in offered if one.startswith(prefix + ".")]
     if not carried:
         return
-    conn["subprotocols"] = [one for one in offered if one not in carried]
+    conn["subprotocols"] = [one for one in offered if not one.startswith(prefix + ".")]
     headers = [(name, content) for name, content in conn["headers"] if name != SUBPROTOCOLS]
     if conn["subprotocols"]:
         headers.append((SUBPROTOCOLS, ", ".join(conn["subprotocols"]).encode("latin-1")))

@@ -11,6 +11,7 @@ was compiled to a pattern without escaping is CVE-2026-25479.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -197,6 +198,7 @@ class Catalog:
         Raises:
             ConfigurationError: the text is not TOML, or not a catalog, or one without scopes (BW103).
         """
+        _check_keys(text)
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as bad:
@@ -410,6 +412,32 @@ def _declared(scopes: Iterable[Scope | str] | Mapping[str, str]) -> dict[str, Sc
             raise ConfigurationError(f"The scope {scope.name!r} is declared twice.", id="BW106")
         declared[scope.name] = scope
     return declared
+
+
+# What separates the parts of a dotted key, what ends a key, and what either may stand inside of without a meaning.
+_KEYS: Final = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*+"*+|"(?:[^"\\\n]|\\.)*+"?|' r"'[^'\n]*+'?|#[^\n]*+|[.\n=,{\[]", re.DOTALL
+)
+MAX_KEY_PARTS: Final = 64
+
+
+def _check_keys(text: str) -> None:
+    """Refuse a key of very many parts: `tomllib` takes quadratic time over `a.a.a.a`, and no catalog has one.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    dots = 0
+    for found in _KEYS.finditer(text):
+        if found[0] == ".":
+            dots += 1
+            if dots >= MAX_KEY_PARTS:
+                raise ConfigurationError(f"The catalog has a key of more than {MAX_KEY_PARTS} parts.")
+        elif found[0] in _ENDS_OF_KEY:
+            dots = 0
+
+
+_ENDS_OF_KEY: Final = frozenset("\n=,{[")
 
 
 def _scope_from_toml(name: str, entry: object) -> Scope:

@@ -16,7 +16,9 @@ from typing import Any, Final, NoReturn
 
 __all__ = ["Malformed", "decode", "decode_octets", "encode", "read_json", "write_json"]
 
-_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and with an end that may be missing: it matches at each quotation mark that it meets and gives nothing back. One
+# that could fail would start anew at each quotation mark of an unterminated string, which takes quadratic time.
+_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 # Real claims nest two or three deep (`cnf`, `act`, `address`); the decoder would go down until the stack ends.
 MAX_DEPTH: Final = 32

@@ -18,15 +18,20 @@ from .encoding import Malformed, decode_octets, encode, read_json, write_json
 from .jwk import MAX_KID
 from .keys import SigningKey
 
-__all__ = ["MAX_BYTES", "Envelope", "Signer", "read", "read_claims", "read_octets"]
+__all__ = ["MAX_BYTES", "MAX_HEADER", "Envelope", "Signer", "read", "read_claims", "read_octets"]
 
 # A token travels in one header field; servers commonly take 8 to 16 KiB of it. Bounding the text before
 # anything is decoded bounds everything after (CVE-2025-61920, CVE-2026-48525).
 MAX_BYTES: Final = 16_384
+# A header names an algorithm, a key and a type, in some 120 bytes; this one leaves room for certificate chains' thumbprints.
+# It is parsed before the signature is looked at, so it is bounded more narrowly than the claims, which are parsed after it.
+MAX_HEADER: Final = 2048  # bytes, decoded
 # `typ` is a media type: two names of at most 127 characters (RFC 6838 section 4.2).
 MAX_TYPE: Final = 255
 # Of a header that is remembered, in characters; that of an ES256 access token has about 120.
 MAX_KEPT: Final = 512
+
+_MAX_HEADER_SEGMENT: Final = -(-MAX_HEADER * 4 // 3)  # as base64url without padding
 
 # Parameters that change what is signed or how it is read, none of which an access token needs:
 # `crit` announces an extension that must be understood (RFC 7515 section 4.1.11), `b64` un-encoded
@@ -67,7 +72,7 @@ def read(token: str, *, max_bytes: int = MAX_BYTES) -> Envelope:
         max_bytes: the longest text that is looked at.
 
     Raises:
-        InvalidToken: it is empty, over-long, not three segments, of which the first and the last are canonical
+        InvalidToken: it or its header is over-long, it is empty, not three segments, of which the first and the last are canonical
             base64url, its header is not one JSON object with fitting types, or uses a parameter that is refused.
 
     Source: RFC 7515 sections 3.1 and 5.2; RFC 8725 sections 2.4 and 3.7.
@@ -97,6 +102,8 @@ def read_octets(token: bytes) -> Envelope:
     if len(segments) != 3 or not segments[0] or not segments[2]:
         raise InvalidToken("The token is not a compact JWS of three segments.")
     header, payload, last = segments
+    if len(header) > _MAX_HEADER_SEGMENT:
+        raise InvalidToken("The token's header is too long.", detail=f"The header has more than {MAX_HEADER} bytes.")
     try:
         signature = decode_octets(last)
         # An issuer's tokens have one header for each key; each is read once, and long ones are not kept.

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from bailiwick.errors import BailiwickError, ConfigurationError, InvalidToken
 from bailiwick.scopes import Principal
 
+from .answer_cache import AnswerCache
 from .bearer import B64TOKEN, BEARER
 from .claims import RFC_9068, ClaimRules
 from .clock import system_clock
@@ -26,6 +27,9 @@ __all__ = ["FORGERY", "JWTVerifier", "Verifier"]
 
 # How many keys one signature is tried against: a token that names no key must not cost a hundred checks.
 MAX_CANDIDATES: Final = 8
+# How much text of tokens the remembered answers stand for, in characters. The claims of a token take about ten times its text in
+# memory: without this bound a thousand tokens of 16 KB would keep 130 MB.
+MAX_REMEMBERED: Final = 2 * 1024 * 1024
 # How many kinds of header are remembered: one for each key, and for each way to write its type.
 MAX_ACCEPTED: Final = 64
 FORGED: Final = "The token's signature does not verify."
@@ -130,7 +134,7 @@ class JWTVerifier:
         self._checks = tuple(checks)
         # The oldest answer goes first, however often it was given: who is asked about again is verified again, once for
         # so many others. Keeping the order of use would cost each of the requests in between.
-        self._remembered: dict[bytes, tuple[Principal, float]] = {}
+        self._remembered = AnswerCache(cache_size, MAX_REMEMBERED)
         self._forged = Forgeries(cache_size if cache_seconds > 0 else 0)
         self._forged_for = min(cache_seconds, FORGED_SECONDS)
         # What was proved by keys that were found before `forget` is not remembered after it.
@@ -182,7 +186,7 @@ class JWTVerifier:
             return None
         # What is remembered was once taken apart, scheme and all.
         digest = sha256(credentials).digest()
-        known = self._remembered.get(digest)
+        known = self._remembered.answers.get(digest)
         if known is not None:
             if not self._checks:
                 now = self._now
@@ -247,13 +251,13 @@ class JWTVerifier:
         return remembered
 
     def _recall(self, digest: bytes) -> Principal | None:
-        known = self._remembered.get(digest)
+        known = self._remembered.answers.get(digest)
         if known is None:
             return None
-        principal, until = known
+        principal, until, _ = known
         if self._now() >= until:
             with self._lock:
-                self._remembered.pop(digest, None)
+                self._remembered.drop(digest)
             return None
         if self._checks:
             try:
@@ -283,7 +287,7 @@ class JWTVerifier:
         principal = self._rules.read(read_claims(envelope.payload), now)
         checked = self._check(principal)
         # As the token has it: what a check takes away today it may give back with its next answer.
-        self._remember(digest, principal, now, era)
+        self._remember(digest, principal, now, era, len(envelope.signing_input))
         return checked
 
     def forget(self) -> None:
@@ -301,7 +305,7 @@ class JWTVerifier:
                 principal = checked
         return principal
 
-    def _remember(self, digest: bytes, principal: Principal, now: float, era: object) -> None:
+    def _remember(self, digest: bytes, principal: Principal, now: float, era: object, size: int) -> None:
         ends = principal.expires_at
         until = min(now + self._cache_seconds, now if ends is None else ends)
         if self._cache_size == 0 or until <= now:
@@ -309,7 +313,7 @@ class JWTVerifier:
         with self._lock:
             if self._era is not era:
                 return
-            _keep(self._remembered, digest, (principal, until), self._cache_size)
+            self._remembered.keep(digest, principal, until, size)
 
 
 def _is_signed(envelope: Envelope, candidates: Sequence[Key]) -> bool:
@@ -328,11 +332,3 @@ def _is_signed(envelope: Envelope, candidates: Sequence[Key]) -> bool:
         if key.alg == alg and key.verify(signed, signature):
             return True
     return False
-
-
-def _keep(memory: dict[bytes, Any], digest: bytes, answer: object, most: int) -> None:
-    """Keep an answer as the newest, and drop the oldest ones beyond so many. Whoever calls it holds the lock, as for any change."""
-    memory.pop(digest, None)
-    memory[digest] = answer
-    while len(memory) > most:
-        del memory[next(iter(memory))]

@@ -102,14 +102,21 @@ class Endpoints:
 
     async def register(self, request: Request) -> Response:
         """`POST /register` (RFC 7591 section 3)."""
+        endpoint = self._authority.registration
+        endpoint.check_may_register(_authorization(request))
         asked = self._registration(request, await read_json(request))
-        made = await self._authority.registration.answer(asked, now=self._authority.clock())
+        made = await endpoint.answer(asked, now=self._authority.clock())
         return answer(made.as_json(), 201)
 
     async def registration(self, request: Request) -> Response:
         """`GET|PUT|DELETE /register/{client_id}` (RFC 7592 section 2)."""
         client, endpoint = request.path_params["client_id"], self._authority.registration
+<<<<<<< HEAD
         request.scope[NAMED] = client
+=======
+        if request.method == "PUT":
+            await endpoint.check_may_change(client, _authorization(request))
+>>>>>>> 1abf96b (Untrusted text is read in work in proportion to its length: JSON, names, passwords, catalogs)
         asked = self._registration(request, await read_json(request) if request.method == "PUT" else None)
         if request.method == "DELETE":
             await endpoint.close(client, asked, now=self._authority.clock())

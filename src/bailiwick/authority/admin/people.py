@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bailiwick.authority.accounts import MAX_PASSWORD, prepare_password
 from bailiwick.authority.ids import mint_account
-from bailiwick.authority.records import Account, Revoked
+from bailiwick.authority.records import MAX_NAME, Account, Revoked, is_name_length
 from bailiwick.errors import ConfigurationError
 from bailiwick.scopes import ScopeSet
 
@@ -34,8 +34,11 @@ class People(Roles):
         Raises:
             ConfigurationError: the name is taken, the password too short, a role or scope unknown.
         """
-        if not name or len(name) > 256 or not name.isprintable() or name != name.strip():
-            raise ConfigurationError("A person's name is printable text without blanks at its ends.", id="BW130")
+        if not is_name_length(name) or not name.isprintable() or name != name.strip():
+            raise ConfigurationError(
+                f"A person's name is printable text of at most {MAX_NAME} characters without blanks at its ends.",
+                id="BW130",
+            )
         account = Account(
             mint_account(self._token_bytes),
             name,
@@ -180,12 +183,12 @@ class People(Roles):
             ConfigurationError: it is too short or too long (BW130).
         """
         prepared = prepare_password(password)
+        if prepared is None:
+            raise ConfigurationError(f"A password has at most {MAX_PASSWORD} characters.", id="BW130")
         if len(prepared) < self._settings.password_min_length:
             raise ConfigurationError(
                 f"A password needs at least {self._settings.password_min_length} characters.", id="BW130"
             )
-        if len(prepared) > MAX_PASSWORD:
-            raise ConfigurationError(f"A password has at most {MAX_PASSWORD} characters.", id="BW130")
         return prepared
 
     async def _hash(self, password: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bailiwick.authority.records import Account, Event, RoleRecord, Standing, name_key
+from bailiwick.authority.records import Account, Event, RoleRecord, Standing, is_name_length, name_key
 from bailiwick.scopes import ScopeSet
 
 from .journal import Journal
@@ -22,6 +22,8 @@ class People(Journal):
 
     async def account_named(self, name: str) -> Account | None:
         """See `Store.account_named`."""
+        if not is_name_length(name):
+            return None
         with self._lock:
             return self._holder_of(name)
 

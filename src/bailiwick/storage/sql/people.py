@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from bailiwick.authority.records import Account, Event, RoleRecord, Standing, name_key
+from bailiwick.authority.records import Account, Event, RoleRecord, Standing, is_name_length, name_key
 from bailiwick.scopes import ScopeSet
 from bailiwick.storage import tables as t
 
@@ -38,7 +38,10 @@ class People(Transactions):
 
     async def account_named(self, name: str) -> Account | None:
         """See `Store.account_named`."""
-        return await self._read(lambda db: _person(db.execute(_ACCOUNT_BY_NAME, {"name_key": name_key(name)}).all()))
+        if not is_name_length(name):
+            return None
+        key = name_key(name)
+        return await self._read(lambda db: _person(db.execute(_ACCOUNT_BY_NAME, {"name_key": key}).all()))
 
     async def accounts(self) -> Sequence[Account]:
         """See `Store.accounts`."""
