@@ -13,6 +13,7 @@ from bailiwick.errors import InvalidToken, StoreError
 from bailiwick.fastapi import Guard as FastAPIGuard
 from bailiwick.fasterapi import Guard as FasterAPIGuard
 from bailiwick.server import AuthorizationServer, Settings
+from bailiwick.tokens import jws
 
 pytestmark = pytest.mark.anyio
 
@@ -154,6 +155,32 @@ async def test_a_revocation_by_another_process_counts_within_a_second(tmp_path):
         assert verifier.verify_cached(token) is None
         with pytest.raises(InvalidToken):
             await verifier.verify(token)
+
+
+async def test_a_key_that_another_process_replaced_at_once_signs_and_proves_nothing_a_second_later(tmp_path):
+    clock = [1_800_000_000.0]
+    here, there = (
+        AuthorizationServer(CATALOG, issuer="https://a.example", store=tmp_path / "a.db", now=lambda: clock[0])
+        for _ in range(2)
+    )
+    async with here, there, http(here) as client:
+        await with_service(there)
+        verifier, own = here.verifier(), (await here.open()).verifier
+        token = (await client.post("/token", data=FORM)).json()["access_token"]
+        for _ in range(3):
+            await verifier.verify(token)
+            await own.verify(token)
+        new = await (await there.open()).keys.replace_at_once()
+        clock[0] += 1.0
+        assert verifier.verify_cached(token) is None
+        assert verifier.verify_now(b"Bearer " + token.encode()) is None
+        for each in (verifier, own):
+            with pytest.raises(InvalidToken):
+                await each.verify(token)
+        fresh = (await client.post("/token", data=FORM)).json()["access_token"]
+        assert jws.read(fresh).kid == new.kid
+        assert (await client.get("/jwks.json")).json()["keys"][0]["kid"] == new.kid
+        await verifier.verify(fresh)
 
 
 async def lifespan(app):

@@ -5,6 +5,7 @@ import datetime as dt
 import socket
 import ssl
 import threading
+from ipaddress import ip_network
 
 import pytest
 from cryptography import x509
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bailiwick.errors import Refused
 from bailiwick.remote.client_metadata import MetadataFetcher, is_public
+from bailiwick.remote.special_addresses import IPV4, IPV6
 
 pytestmark = pytest.mark.anyio
 
@@ -92,6 +94,59 @@ def test_an_address_of_the_public_internet_is_public(address):
 @pytest.mark.parametrize("address", [*PRIVATE, ""])
 def test_an_address_that_leads_inside_is_not_public(address):
     assert not is_public(address)
+
+
+@pytest.mark.parametrize("network", [*IPV4, *IPV6])
+def test_no_address_of_a_special_purpose_registry_is_public(network):
+    network = ip_network(network)
+    assert not is_public(str(network[0]))
+    assert not is_public(str(network[-1]))
+    assert not is_public(str(network[network.num_addresses // 2]))
+
+
+@pytest.mark.parametrize(
+    "outside",
+    [
+        *(
+            "192.88.98.255",
+            "192.88.100.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "192.0.1.0",
+            "223.255.255.255",
+            "172.32.0.0",
+        ),
+        *(
+            "2001:200::",
+            "2001:db7:ffff::",
+            "2001:db9::",
+            "2003::",
+            "2620:4f:7fff:ffff::",
+            "2620:4f:8001::",
+            "3fff:1000::",
+        ),
+    ],
+)
+def test_what_stands_beside_a_special_network_is_public(outside):
+    assert is_public(outside)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "::ffff:8.8.8.8",
+        "::8.8.8.8",
+        "::ffff:0:8.8.8.8",
+        "64:ff9b::8.8.8.8",
+        "64:ff9b:1::8.8.8.8",
+        "2002:808:808::1",
+        "2001:0:808:808::1",
+        "2a00:1450::5efe:10.0.0.1",
+        "2a00:1450::200:5efe:10.0.0.1",
+    ],
+)
+def test_an_address_that_hides_an_ipv4_address_is_not_public_whatever_it_hides(hidden):
+    assert not is_public(hidden)
 
 
 class Served:

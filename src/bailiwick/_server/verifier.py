@@ -32,7 +32,7 @@ class OwnVerifier:
     """Verifies the tokens of a server in the same process, and knows what was revoked.
 
     A revocation that was asked of the server in this process counts at once; one by an operator, or by
-    another process that shares the store, within a second.
+    another process that shares the store, within a second. So does a signing key that was replaced at once.
 
     Args:
         server: whose tokens.
@@ -61,6 +61,7 @@ class OwnVerifier:
         self._seen = 0
         self._read_at = float("-inf")
         self._acts = -1
+        self._dropped = 0
 
     async def verify(self, token: str) -> Principal:
         """Who calls, as the token proves, with the scopes that were not withdrawn since.
@@ -77,7 +78,7 @@ class OwnVerifier:
             # First use, or the server was closed and opened again.
             self._jwt = JWTVerifier(authority.keys, issuer=self.issuer, audience=self.audience, now=authority.clock)
             self._authority, self._revoked, self._seen = authority, Revocations(), 0
-            self._read_at = float("-inf")
+            self._read_at, self._dropped = float("-inf"), authority.keys.dropped
         await self._follow(authority)
         return self._revoked.apply(await self._jwt.verify(token))
 
@@ -110,6 +111,9 @@ class OwnVerifier:
         if self._is_fresh(authority):
             return
         now, acts = authority.clock(), self._server.acts
+        if (dropped := await authority.keys.look()) != self._dropped and self._jwt is not None:
+            self._jwt.forget()
+            self._dropped = dropped
         for line in await authority.store.revocations(after=self._seen, now=now):
             self._revoked.add(
                 line.kind.value, line.key, at=line.at, until=line.until, number=line.number, scope=line.scope

@@ -127,6 +127,8 @@ class Authority:
             keys,
             issuer=settings.issuer,
             audience=[resource.identifier for resource in settings.resources],
+            # A remembered answer would outlive a key that was replaced because it became known.
+            cache_size=0,
             now=clock,
         )
         attempts = attempts or CountedAttempts()

@@ -20,13 +20,16 @@ from .records import Event, KeyState, Origin, StoredKey
 from .settings import Settings
 from .store import Store
 
-__all__ = ["Seal", "SigningKeys", "Turn", "turn"]
+__all__ = ["PUBLISHED_FOR", "Seal", "SigningKeys", "Turn", "turn"]
 
-# How long a process may sign with a key that another one has just retired; retired keys verify for
-# longer than this.
-REFRESH: Final = 60.0
-# Somebody who sends tokens with made-up key ids causes at most one look into the store in this time.
-UNKNOWN_KEY_REFRESH: Final = 1.0
+# Seconds for which a process relies on the keys that it has seen: another one may have replaced a key that became known.
+# The look is a few rows by their primary key; keys are read and opened anew only if something changed.
+REFRESH: Final = 1.0
+# Retired keys verify for longer than a process may sign with them; processes of older releases look once a minute.
+SIGNS_ON: Final = 60.0
+# Seconds for which a fetched copy of the public keys is good. A new one is published a day before it signs, so no copy is too
+# old; only a key that was replaced at once is believed until then, where it was fetched before.
+PUBLISHED_FOR: Final = 300
 
 
 class Seal(Protocol):
@@ -101,7 +104,7 @@ def turn(
     old = bool(active) and now - active[-1].changed_at >= lifetimes.key_active - lifetimes.key_pending
     begun = (make(KeyState.PENDING),) if (old or wanted) and not pending else ()
     # A retired key may have signed until each process noticed, and its last token must have expired everywhere.
-    last_use = settings.feed_until(REFRESH)
+    last_use = settings.feed_until(SIGNS_ON)
     gone = tuple(key.kid for key in keys if key.state is KeyState.RETIRED and now - key.changed_at > last_use)
     return Turn((*begun, *former), gone)
 
@@ -135,6 +138,9 @@ class SigningKeys:
         self._seal = seals[0] if seals else None
         self._signer: Signer | None = None
         self._ring: Keyring | None = None
+        self._stored: Sequence[StoredKey] = ()
+        # Counts up when a key is believed no more: what it signed must not be remembered either.
+        self.dropped = 0
         self._loaded_at = float("-inf")
 
     async def signer(self) -> Signer:
@@ -151,14 +157,15 @@ class SigningKeys:
         await self.signer()
         return self._ring.public_jwks() if self._ring is not None else {"keys": []}
 
-    async def find(self, kid: str | None, alg: str) -> tuple[Key, ...]:
-        """Keys that may have signed a token; looks into the store for one it does not know."""
+    async def look(self) -> int:
+        """Look whether another process has changed the keys; how often a key was dropped that this process had seen."""
         await self._load(REFRESH)
-        found = self.find_now(kid, alg)
-        if not found:
-            await self._load(UNKNOWN_KEY_REFRESH)
-            found = self.find_now(kid, alg)
-        return found
+        return self.dropped
+
+    async def find(self, kid: str | None, alg: str) -> tuple[Key, ...]:
+        """Keys that may have signed a token, as the store had them a second ago at most."""
+        await self._load(REFRESH)
+        return self.find_now(kid, alg)
 
     def find_now(self, kid: str | None, alg: str) -> tuple[Key, ...]:
         """The same among the keys that this process has seen."""
@@ -206,7 +213,10 @@ class SigningKeys:
         stored = await self._store.keys()
         if await self._turn(stored):
             stored = await self._store.keys()
-        self._adopt(stored)
+        if stored != self._stored:
+            self._adopt(stored)
+            self.dropped += bool({key.kid for key in self._stored} - {key.kid for key in stored})
+            self._stored = stored
         self._loaded_at = now
 
     async def _turn(

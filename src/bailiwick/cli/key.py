@@ -40,9 +40,15 @@ async def rotate(
     With --at-once it signs now, and every access token that is out becomes invalid; refresh tokens stay good.
     """
     if at_once:
+        from bailiwick.authority.keys import PUBLISHED_FOR
+
         confirm("Every access token that is out becomes invalid. Replace all signing keys?", sure=yes)
         new = await desk.authority.keys.replace_at_once(actor=desk.actor)
-        desk.out.done(f"{new.kid} signs now; all other keys are gone.", records.key(new))
+        desk.out.done(
+            f"{new.kid} signs now, and all other keys are gone. Running servers follow within a second; "
+            f"APIs elsewhere when they next fetch the keys, of which a copy is good for {PUBLISHED_FOR // 60} minutes.",
+            records.key(new),
+        )
         return
     pending = await desk.authority.keys.rotate(actor=desk.actor)
     hours = desk.authority.settings.lifetimes.key_pending / 3600

@@ -17,12 +17,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Final
 
 import httpx
 
 from bailiwick.errors import Refused
+
+from .special_addresses import is_special
 
 __all__ = ["ClientMetadata", "MetadataFetcher", "is_public"]
 
@@ -37,15 +39,6 @@ TOGETHER: Final = 64
 # a stranger's dead name server, and nobody can stop it: it must not do so in threads that the rest of the process needs.
 RESOLVED_TOGETHER: Final = 16
 
-# Networks in whose addresses an IPv4 address is hidden, which a gateway on the way may take out again: 6to4 (RFC 3056),
-# Teredo (RFC 4380), NAT64 (RFC 6052 and 8215), IPv4-compatible and -mapped (RFC 4291).
-_TUNNELS: Final = tuple(
-    ip_network(one)
-    for one in ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96")
-)
-# Of these `is_global` says this in one Python and that in another. Protocol assignments (RFC 6890), among them the anycast
-# addresses of the nearest gateway (RFC 7723) and relay (RFC 8155); documentation (RFC 9637); segment routing (RFC 9602).
-_ASSIGNED: Final = tuple(ip_network(one) for one in ("192.0.0.0/24", "2001::/23", "3fff::/20", "5f00::/16"))
 _JSON: Final = re.compile(r"application/(?:[a-z0-9!#$&^_.-]+\+)?json", re.IGNORECASE)
 _AGE: Final = re.compile(r"max-age\s*=\s*\"?([0-9]{1,9})\"?", re.IGNORECASE)
 
@@ -74,14 +67,9 @@ def is_public(address: str) -> bool:
         address: an IPv4 or IPv6 address as text, in no other notation than the usual one.
     """
     try:
-        ip = ip_address(address)
+        return not is_special(ip_address(address))
     except ValueError:
         return False
-    if isinstance(ip, IPv6Address) and (ip.scope_id or ip.is_site_local or any(ip in one for one in _TUNNELS)):
-        return False
-    if any(ip in one for one in _ASSIGNED):
-        return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
 def _is_loopback(address: str) -> bool:

@@ -21,6 +21,7 @@ from bailiwick.authority import (
     TokenRequest,
 )
 from bailiwick.authority.feed import FEED_TYPE
+from bailiwick.authority.keys import PUBLISHED_FOR
 from bailiwick.authority.records import Origin
 from bailiwick.authority.request import Certificate
 from bailiwick.errors import Refused
@@ -31,9 +32,8 @@ from .openapi import openapi
 
 __all__ = ["NAMED", "Endpoints", "origin_of"]
 
-# Keys and metadata are public and change rarely. A new key is published a day before it signs, so
-# that a copy of five minutes is never too old.
-PUBLIC: Final = {"cache-control": "public, max-age=300"}
+# Keys and metadata are public and change rarely.
+PUBLIC: Final = {"cache-control": f"public, max-age={PUBLISHED_FOR}"}
 
 # A follower of the feed may wait this many seconds for news: less than the minute after which proxies give up.
 LONGEST_WAIT: Final = 30
