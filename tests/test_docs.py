@@ -1,7 +1,9 @@
 """The documents are true: their examples run, their links lead somewhere, what is generated is fresh."""
 
 import ast
+import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -34,6 +36,58 @@ def run_examples(page):
     return names
 
 
+@pytest.fixture(autouse=True)
+def secret_of_the_reader(monkeypatch):
+    """What a page has its reader export before they start an example."""
+    monkeypatch.setenv("TOKEN_SECRET", secrets.token_hex(32))
+
+
+# A text that is given where a secret belongs, in code, in a shell or in settings.
+SHOWN_SECRET = re.compile(
+    r"""(?:from_secret\(|\b\w*(?:secret|signing_key|token)s?\w*["']?\]?\s*[:=]\s*\[?)\s*b?(["'])(?P<text>[^"'\n]+)\1""",
+    re.IGNORECASE,
+)
+SECRETIVE = [
+    path
+    for path in (*PAGES, *(ROOT / "examples").rglob("*"), *(ROOT / "docs").rglob("*.py"))
+    if path.suffix in {".md", ".py", ".toml"} and not path.name.startswith("test_")
+]
+
+
+def test_no_secret_that_a_page_shows_is_ever_accepted():
+    from bailiwick.errors import ConfigurationError
+    from bailiwick.tokens import Keyring, SigningKey
+
+    found = {
+        (named(page), shown["text"])
+        for page in SECRETIVE
+        for shown in SHOWN_SECRET.finditer(page.read_text(encoding="utf-8"))
+    }
+    accepted = []
+    for where, text in found:
+        for load in (Keyring.from_secret, SigningKey.from_secret):
+            try:
+                load(text)
+            except ConfigurationError:
+                continue
+            accepted.append((where, text))
+        if re.fullmatch("[0-9a-fA-F]{64}", text):
+            accepted.append((where, text))  # a digest or a key-encryption key
+    assert accepted == []
+
+
+def test_every_secret_of_an_example_comes_from_its_environment():
+    given = [
+        (named(page), argument)
+        for page in SECRETIVE
+        if "decisions" not in page.parts
+        for argument in re.findall(r"from_secret\(([^()]*(?:\[[^]]*\])?[^()]*)\)", page.read_text(encoding="utf-8"))
+    ]
+    assert given
+    constants = {"SECRET", "SECRET_KEY", 'os.environ["TOKEN_SECRET"]'}
+    assert [one for one in given if one[1] and one[1] not in constants and one[0].endswith((".md", "main.py"))] == []
+
+
 @pytest.mark.parametrize("page", EXAMPLES, ids=named)
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -45,11 +99,9 @@ def test_the_readmes_guard_answers_as_it_says(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     names = run_examples(ROOT / "README.md")
-    import base64
     import time
 
-    secret = base64.urlsafe_b64encode(b"a secret of at least 32 bytes, from your settings").rstrip(b"=").decode()
-    signer = Signer(SigningKey.from_jwk({"kty": "oct", "k": secret, "alg": "HS256"}))
+    signer = Signer(SigningKey.from_secret(os.environ["TOKEN_SECRET"]))
     now = int(time.time())
     claims = {
         "iss": "https://login.example.com",

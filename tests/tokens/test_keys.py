@@ -127,6 +127,8 @@ def test_published_keys_hold_public_members_only(es256):
         "a" * 64,
         "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
         "a-string-secret-at-least-256-bits-long",
+        "a secret of at least 32 bytes, from your settings",
+        "put-your-own-secret-of-enough-letters-here",
         "please-change-me-please-change-me-please",
         "your-super-secret-jwt-key-0123456789-abcdef",
         "django-insecure-2%k&1u7^x9q0z@w5e#r8t!y3",

@@ -52,11 +52,16 @@ _KNOWN_SECRETS: Final = frozenset(
         b"your-384-bit-secret",
         b"your-512-bit-secret",
         b"secret",
+        # Stood in our own README and how-to pages, and was copied from there.
+        b"a secret of at least 32 bytes, from your settings",
     }
 )
 _PLACEHOLDER: Final = re.compile(
     rb"(?:change|replace)[ _-]?(?:me|this|it)\b|your[ _-]?(?:super[ _-]?)?(?:jwt[ _-]?)?secret|secret[ _-]?key[ _-]?here"
-    rb"|django-insecure|keyboard cat",
+    rb"|django-insecure|keyboard cat"
+    # What a page says of the secret, in its place.
+    rb"|at[ _-]least[ _-]\d+[ _-]?(?:bytes|bits|octets|characters|chars)|from[ _-]your[ _-](?:settings|environment|config)"
+    rb"|(?:insert|put|enter|paste)[ _-](?:your|a|the)[ _-]|\bexample[ _-]?secret\b|\bnot[ _-]?(?:so|very|a)[ _-]?secret\b",
     re.IGNORECASE,
 )
 _KEY_TEXT: Final = re.compile(
