@@ -184,22 +184,25 @@ class AuthorizationServer:
                     self._flusher.start()
         return self._authority
 
+    async def open_to_read(self) -> Authority:
+        """Open the store so that nothing is written, for an operator who looks; no request is answered then.
+
+        Returns:
+            The authority, of which every act that would change something raises `StoreError`.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        source = self._source
+        store = await open_store(source, read_only=True) if isinstance(source, str | Path) else source
+        self._authority = self._authority_over(store)
+        return self._authority
+
     async def _make(self) -> Authority:
         owned = isinstance(self._source, str | Path)
         store = await open_store(self._source) if isinstance(self._source, str | Path) else self._source
-        policy = self.settings.metadata_documents
         try:
-            authority = Authority.make(
-                self.catalog,
-                self.settings,
-                store,
-                self._hasher,
-                clock=self._clock,
-                token_bytes=self._token_bytes,
-                attempts=self._attempts,
-                seals=self._seals,
-                fetcher=MetadataFetcher(loopback=policy.loopback) if policy is not None else None,
-            )
+            authority = self._authority_over(store)
             await authority.prepare()
             self._app = build_app(
                 authority,
@@ -213,6 +216,20 @@ class AuthorizationServer:
                 await store.close()
             raise
         return authority
+
+    def _authority_over(self, store: Store) -> Authority:
+        policy = self.settings.metadata_documents
+        return Authority.make(
+            self.catalog,
+            self.settings,
+            store,
+            self._hasher,
+            clock=self._clock,
+            token_bytes=self._token_bytes,
+            attempts=self._attempts,
+            seals=self._seals,
+            fetcher=MetadataFetcher(loopback=policy.loopback) if policy is not None else None,
+        )
 
     async def close(self) -> None:
         """Let go of the store, if it was opened here. A second time does nothing."""

@@ -143,12 +143,15 @@ def test_with_a_key_encryption_key_no_private_half_lies_in_the_store(house):
     kek.chmod(0o600)
     settings = house.folder / "bailiwick.toml"
     settings.write_text('key_encryption_key_file = "signing.kek"\n' + settings.read_text())
+    assert [one["sealed"] for one in house.json("key", "list")] == [False]  # which changes nothing
+    house("db", "purge")
     assert [one["sealed"] for one in house.json("key", "list")] == [True]
     with sqlite3.connect(house.folder / "authority.db") as db:
         (private,) = db.execute("SELECT private FROM bw_signing_key").fetchone()
     assert '"kty"' not in private
     settings.write_text(settings.read_text().partition("\n")[2])
-    assert "was not given" in house.refusal("key", "list", code=2)
+    for command in (["db", "purge"], ["check"]):
+        assert "was not given" in house.refusal(*command, code=2)
 
 
 def test_the_journal_names_the_operator_and_holds_no_secret(house, password):
@@ -197,5 +200,6 @@ def test_once_sealed_no_private_half_is_left_behind_in_the_file(house):
     kek.chmod(0o600)
     settings = house.folder / "bailiwick.toml"
     settings.write_text('key_encryption_key_file = "signing.kek"\n' + settings.read_text())
+    house("db", "purge")
     assert house.json("key", "list")[0]["sealed"]
     assert not [path.name for path in house.folder.iterdir() if secret in path.read_bytes()]

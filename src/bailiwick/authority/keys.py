@@ -175,6 +175,14 @@ class SigningKeys:
         """Every key at rest, oldest first, with its state; private halves stay out of `repr`."""
         return await self._store.keys()
 
+    async def open_stored(self) -> None:
+        """Open every key at rest, and change none.
+
+        Raises:
+            ConfigurationError: one was sealed with a key-encryption key that was not given, or was changed (BW110).
+        """
+        self._adopt(await self._store.keys())
+
     async def rotate(self, *, actor: str = "operator", origin: Origin | None = None) -> StoredKey:
         """Publish a new key now; it signs when everybody has had the time to fetch it (`key_pending`).
 

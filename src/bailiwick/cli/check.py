@@ -10,7 +10,7 @@ import typer
 
 from bailiwick.errors import ConfigurationError
 
-from .desk import Desk, at_desk
+from .desk import Desk, to_read
 from .ending import EXIT_REFUSED, plain, refusals
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
-@at_desk
+@to_read
 async def check(
     desk: Desk,
     *,
@@ -34,7 +34,9 @@ async def check(
     from .settings import unknown_variables
 
     with refusals():
-        desk.configured.server()  # whatever would keep `serve` from its work is found here first
+        # Whatever would keep `serve` from its work is found here first.
+        desk.configured.server()
+        await desk.authority.keys.open_stored()
     rules = (*RULES, *OF_THE_MACHINE)
     ignored = set(ignore or ())
     if unknown := sorted(ignored - set(rules)):

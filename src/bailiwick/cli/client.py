@@ -11,7 +11,7 @@ from bailiwick.errors import ConfigurationError
 
 from . import records
 from .asking import ask_secret
-from .desk import Desk, at_desk
+from .desk import Desk, at_desk, to_read
 from .ending import reason
 
 __all__ = ["client"]
@@ -92,7 +92,7 @@ async def add(
 
 
 @client.command("list")
-@at_desk
+@to_read
 async def list_clients(desk: Desk) -> None:
     """List the clients."""
     found = [records.client(one) for one in await desk.admin.clients()]
@@ -108,7 +108,7 @@ async def list_clients(desk: Desk) -> None:
 
 
 @client.command("show")
-@at_desk
+@to_read
 async def show(desk: Desk, id: Id) -> None:
     """Show a client."""
     one = await desk.admin.client(id)
@@ -200,6 +200,8 @@ async def disable(desk: Desk, id: Id) -> None:
 @at_desk
 async def enable(desk: Desk, id: Id) -> None:
     """Let a disabled client act again."""
+    if (await desk.admin.client(id)).disabled_at is None:
+        raise ConfigurationError(f"{id!r} is not disabled; nothing was changed.", id="BW130")
     changed = await desk.admin.enable_client(id)
     desk.out.done(f"The client {id} may act again.", records.client(changed))
 

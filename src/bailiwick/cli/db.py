@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import records
-from .desk import Desk, Ground, at_desk, on_ground
+from .desk import Desk, Ground, at_desk, on_ground, to_read
 from .ending import EXIT_CANNOT, EXIT_REFUSED
 from .output import Output
 
@@ -97,7 +97,7 @@ async def purge(desk: Desk) -> None:
 
 
 @db.command("journal")
-@at_desk
+@to_read
 async def journal(
     desk: Desk,
     *,

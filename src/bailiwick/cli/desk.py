@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .settings import Configured
 
-__all__ = ["SHARED", "Desk", "Ground", "at_desk", "on_ground"]
+__all__ = ["SHARED", "Desk", "Ground", "at_desk", "on_ground", "to_read"]
 
 P = ParamSpec("P")
 
@@ -87,7 +87,18 @@ def on_ground(act: Callable[Concatenate[Ground, P], Awaitable[None]]) -> Callabl
 
 def at_desk(act: Callable[Concatenate[Desk, P], Awaitable[None]]) -> Callable[..., None]:
     """Make a command of an operator's act: the function is given the desk, and everything else by its options."""
+    return _desk_command(act, read_only=False)
 
+
+def to_read(act: Callable[Concatenate[Desk, P], Awaitable[None]]) -> Callable[..., None]:
+    """Make a command of a function that looks: as `at_desk`, with a store of which not a byte can change.
+
+    The store may be another application's, whose roles and keys are not those of the catalog and settings at hand.
+    """
+    return _desk_command(act, read_only=True)
+
+
+def _desk_command(act: Callable[Concatenate[Desk, P], Awaitable[None]], *, read_only: bool) -> Callable[..., None]:
     def run(ground: Ground, given: dict[str, Any]) -> None:
         with refusals():
             _check_store(ground.configured.store)
@@ -96,7 +107,7 @@ def at_desk(act: Callable[Concatenate[Desk, P], Awaitable[None]]) -> Callable[..
 
         async def sit_down() -> None:
             with refusals():
-                authority = await server.open()
+                authority = await (server.open_to_read() if read_only else server.open())
             try:
                 with refusals(acting=True):
                     actor = operator()

@@ -8,7 +8,7 @@ import typer
 
 from . import records
 from .asking import confirm
-from .desk import Desk, at_desk
+from .desk import Desk, at_desk, to_read
 
 __all__ = ["key"]
 
@@ -16,7 +16,7 @@ key = typer.Typer(help="Signing keys: see them, turn them.", no_args_is_help=Tru
 
 
 @key.command("list")
-@at_desk
+@to_read
 async def list_keys(desk: Desk) -> None:
     """List the signing keys: pending (published, not signing yet), active, retired (verifying what it signed)."""
     found = [records.key(one) for one in await desk.authority.keys.stored()]

@@ -8,7 +8,7 @@ import typer
 
 from . import records
 from .asking import confirm
-from .desk import Desk, at_desk
+from .desk import Desk, at_desk, to_read
 
 __all__ = ["role"]
 
@@ -27,7 +27,7 @@ async def add(desk: Desk, name: Name, scopes: Scopes) -> None:
 
 
 @role.command("list")
-@at_desk
+@to_read
 async def list_roles(desk: Desk) -> None:
     """List the roles, with what each holds and how many people have it."""
     people = await desk.admin.accounts()

@@ -10,7 +10,7 @@ from bailiwick.errors import ConfigurationError
 
 from . import records
 from .asking import ask_secret, confirm
-from .desk import Desk, at_desk
+from .desk import Desk, at_desk, to_read
 from .ending import EXIT_REFUSED
 
 __all__ = ["token"]
@@ -21,7 +21,7 @@ Authorization = Annotated[str, typer.Argument(help="The authorization's id (atz_
 
 
 @token.command("list")
-@at_desk
+@to_read
 async def list_tokens(
     desk: Desk,
     *,
@@ -82,7 +82,7 @@ async def revoke(
 ) -> None:
     """End one token, one family, one authorization, or all of a person's or a client's.
 
-    Exit code 1 if there was nothing to end. A token itself is never an argument, which other users of the
+    Exit code 1 if there was nothing to end, or the id can be no token's. A token itself is never an argument, which other users of the
     machine could read; with --found it is asked for.
     """
     if sum((id is not None, found, user is not None, client is not None)) != 1:
@@ -112,6 +112,13 @@ async def _revoke_id(desk: Desk, id: str) -> None:
         # find out that it is no jti.
         raise ConfigurationError("This looks like a token itself. Use --found, and give it when asked.", id="BW130")
     else:
+        from bailiwick.authority.ids import is_token_id
+
+        if not is_token_id(id):
+            raise ConfigurationError(
+                f"No token of this authority has the id {id!r}. Look for a slip, or give the token itself to --found.",
+                id="BW130",
+            )
         _tell(desk, "token", id, await desk.admin.revoke_token(id))
 
 
@@ -154,5 +161,9 @@ def _tell(desk: Desk, kind: str, which: str, ended: int, *, lasting: bool = Fals
     if lasting:
         families = "family" if ended == 1 else "families"
         desk.out.done(f"All that {which} held has ended: {ended} refresh {families}, and every access token.", record)
+        return
+    if kind == "token":
+        # Nobody knows whether it was issued: access tokens are kept nowhere.
+        desk.out.done(f"The token {which} is refused from now on, if it still lived.", record)
         return
     desk.out.done(f"Revoked {kind} {which}; {ended} ended.", record)

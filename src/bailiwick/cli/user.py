@@ -10,7 +10,7 @@ from bailiwick.errors import ConfigurationError
 
 from . import records
 from .asking import ask_secret
-from .desk import Desk, at_desk
+from .desk import Desk, at_desk, to_read
 
 __all__ = ["user"]
 
@@ -43,7 +43,7 @@ async def add(
 
 
 @user.command("list")
-@at_desk
+@to_read
 async def list_people(desk: Desk) -> None:
     """List everybody."""
     columns = {"name": "name", "roles": "roles", "scopes": "scopes of their own", "disabled": "disabled", "id": "id"}
@@ -54,7 +54,7 @@ async def list_people(desk: Desk) -> None:
 
 
 @user.command("show")
-@at_desk
+@to_read
 async def show(desk: Desk, name: Name) -> None:
     """Show a person: what they may do now, and which clients they use."""
     one = await desk.admin.account(name)
@@ -124,6 +124,8 @@ async def disable(desk: Desk, name: Name) -> None:
 @at_desk
 async def enable(desk: Desk, name: Name) -> None:
     """Let a disabled person act again. They have to log in anew."""
+    if (await desk.admin.account(name)).disabled_at is None:
+        raise ConfigurationError(f"{name!r} is not disabled; nothing was changed.", id="BW130")
     changed = await desk.admin.enable_account(name)
     desk.out.done(f"{changed.name} may log in again.", records.account(changed))
 

@@ -15,12 +15,13 @@ __all__ = ["file_of", "open_store"]
 MEMORY = ":memory:"
 
 
-async def open_store(where: str | Path) -> Store:
+async def open_store(where: str | Path, *, read_only: bool = False) -> Store:
     """Open a store, making it or bringing it up to date where needed.
 
     Args:
         where: a file name or `sqlite:///name` (relative) or `sqlite:////name` (absolute) for a SQLite file,
             ":memory:" for one that forgets.
+        read_only: the store is at its newest version, and not a byte of it may change; whatever would write raises.
 
     Raises:
         ConfigurationError: another kind of URL.
@@ -31,7 +32,8 @@ async def open_store(where: str | Path) -> Store:
     # Imported here, so that a store in memory needs no database library.
     from .sqlite import SQLiteStore
 
-    return await SQLiteStore.open(file_of(where))
+    path = file_of(where)
+    return SQLiteStore(path.absolute(), read_only=True) if read_only else await SQLiteStore.open(path)
 
 
 def file_of(where: str | Path) -> Path:

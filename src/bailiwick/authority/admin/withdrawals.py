@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bailiwick.authority.ids import mint_authorization
+from bailiwick.authority.ids import family_of, mint_authorization
 from bailiwick.authority.records import Authorization, ConsentedScope, Family, Revoked
 from bailiwick.errors import ConfigurationError, InvalidToken
 from bailiwick.tokens import jws, opaque
@@ -100,7 +100,15 @@ class Withdrawals(People):
         return await self._revoke(Revoked.FAMILY, family)
 
     async def revoke_token(self, token_id: str) -> int:
-        """Revoke one access token by its `jti`; 0 if it was revoked before."""
+        """Refuse one access token from now on, by its `jti`; 0 if it, or its family, was revoked before.
+
+        Access tokens are not kept: whether this one was ever issued, and still lives, nobody can tell.
+        `ids.is_token_id` tells whether it can be one at all.
+        """
+        family = family_of(token_id)
+        found = await self._store.family(family) if family else None
+        if found is not None and found.revoked_at is not None:
+            return 0
         return await self._revoke(Revoked.TOKEN, token_id)
 
     async def _authorization(self, id: str) -> Authorization:

@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
@@ -16,7 +15,7 @@ from bailiwick.errors import StoreError
 from bailiwick.storage import migrations
 from bailiwick.storage.migrations import HEAD, REVISIONS, VERSION_TABLE
 
-from .connection import BUSY_TIMEOUT, connect
+from .connection import BUSY_TIMEOUT, connect, connect_to_read
 from .reasons import explained
 
 __all__ = ["copy_to", "prepare", "version_of"]
@@ -64,10 +63,7 @@ def version_of(path: Path) -> str | None:
     """The version of a file, read without writing a byte; None for a file that is new or empty."""
     if not path.exists() or path.stat().st_size == 0:
         return None
-    # Even a reader would make SQLite's shared-memory file; an immutable one does not. Only where a
-    # write-ahead log is there, it must be read too.
-    has_log = path.with_name(path.name + "-wal").exists()
-    db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{'' if has_log else '&immutable=1'}", uri=True)
+    db = connect_to_read(path)
     try:
         known = db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (VERSION_TABLE,))
         if known.fetchone() is None:

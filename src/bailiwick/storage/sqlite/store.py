@@ -11,9 +11,10 @@ from typing import Final, Self, TypeVar
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import QueuePool
 
+from bailiwick.errors import StoreError
 from bailiwick.storage.sql import SQLStore
 
-from .connection import connect, raw_of
+from .connection import connect, connect_to_read, raw_of
 from .file import prepare
 from .reasons import explained, gone
 from .writer import Writer
@@ -31,13 +32,15 @@ class SQLiteStore(SQLStore):
 
     Args:
         path: the file, already at the newest version.
+        read_only: not a byte of it may change.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         self._engine = create_engine(
             "sqlite://",
-            creator=lambda: connect(path),
+            creator=lambda: connect_to_read(path) if read_only else connect(path),
             poolclass=QueuePool,
             pool_size=READERS,
             max_overflow=0,
@@ -82,6 +85,10 @@ class SQLiteStore(SQLStore):
     async def _write(self, work: Callable[[Connection], _T]) -> _T:
         if self._closed:
             raise gone(self.path)
+        if self._read_only:
+            raise StoreError(
+                "The store was opened to be read.", detail=f"{self.path} was opened to be read", id="BW502"
+            )
         return await asyncio.wrap_future(self._writer.submit(work))
 
     async def close(self) -> None:
