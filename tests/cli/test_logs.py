@@ -96,3 +96,13 @@ def test_the_log_is_as_it_was_when_serving_ends():
     with logged(Logging("debug")):
         assert ours.isEnabledFor(logging.DEBUG)
     assert (list(root.handlers), ours.level) == before
+
+
+def test_serve_tells_that_others_may_read_its_store_with_the_line_that_ends_it(house):
+    store = house.folder / "authority.db"
+    store.chmod(0o644)
+    with house.serve(log := []):
+        pass
+    (told,) = (line for line in log if "Other users" in line)
+    assert f"WARNING bailiwick.serve Other users of this machine may read or write {store}" in told
+    assert f"chmod 600 {store}" in told

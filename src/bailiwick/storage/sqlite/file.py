@@ -7,8 +7,9 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from bailiwick.errors import StoreError
@@ -18,7 +19,7 @@ from bailiwick.storage.migrations import HEAD, REVISIONS, VERSION_TABLE
 from .connection import BUSY_TIMEOUT, connect, connect_to_read
 from .reasons import explained
 
-__all__ = ["copy_to", "prepare", "version_of"]
+__all__ = ["copy_to", "identity_of", "look_at_first_pages", "prepare", "version_of", "write_something"]
 
 # Alembic works with module-level state, so one database at a time is brought up to date in a process.
 _migrating = threading.Lock()
@@ -72,6 +73,33 @@ def version_of(path: Path) -> str | None:
         return str(row[0]) if row else None
     finally:
         db.close()
+
+
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Which file that is on which disk; None where there is none. It is not opened, which would end SQLite's locks on it."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def look_at_first_pages(path: Path) -> None:
+    """Read the first page of every table by a connection that has nothing at hand.
+
+    Raises:
+        sqlite3.Error: one is damaged, or the file is no database any more.
+    """
+    # Not `immutable`: the file is being written.
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_TIMEOUT)) as db:
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            db.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()  # noqa: S608 - by its own name
+
+
+def write_something(db: Connection) -> None:
+    """Write a page, and change nothing by it."""
+    db.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = version_num")  # noqa: S608 - a constant
 
 
 def copy_to(path: Path, copy: Path) -> None:

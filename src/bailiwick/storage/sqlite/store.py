@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,13 +17,20 @@ from bailiwick.errors import StoreError
 from bailiwick.storage.sql import SQLStore
 
 from .connection import connect, connect_to_read, raw_of
-from .file import prepare
+from .file import identity_of, look_at_first_pages, prepare, write_something
 from .reasons import explained, gone
 from .writer import Writer
 
 __all__ = ["SQLiteStore"]
 
 _T = TypeVar("_T")
+
+# Seconds for which an answer about readiness holds: anybody may ask, and a look writes to the disk.
+CHECK_EVERY: Final = 1.0
+# Seconds after which a store that does not answer is not ready.
+CHECK_WITHIN: Final = 5.0
+# Bytes on the disk below which the next busy minute has no room; a log that was emptied takes writes also where none is left.
+LEAST_FREE: Final = 1024 * 1024
 
 # Readers beside the writer. More than this only take the interpreter's lock from each other.
 READERS: Final = 4
@@ -50,6 +59,9 @@ class SQLiteStore(SQLStore):
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="bailiwick-read")
         self._writer = Writer(path)
         self._closed = False
+        self._opened = identity_of(path)
+        self._checking: asyncio.Task[None] | None = None
+        self._checked_at = float("-inf")
 
     @classmethod
     async def open(cls, path: str | Path) -> Self:
@@ -91,6 +103,46 @@ class SQLiteStore(SQLStore):
             )
         return await asyncio.wrap_future(self._writer.submit(work))
 
+    async def check(self) -> None:
+        """See `Store.check`: the file is the one that was opened, it can be read from its beginning, and written.
+
+        At most once a second, however many ask; they share the answer.
+        """
+        checking, now = self._checking, time.monotonic()
+        if (
+            checking is None
+            or checking.get_loop() is not asyncio.get_running_loop()
+            or (checking.done() and now - self._checked_at >= CHECK_EVERY)
+        ):
+            checking = self._checking = asyncio.create_task(self._check())
+            checking.add_done_callback(_looked_at)
+            self._checked_at = now
+        await asyncio.shield(checking)
+
+    async def _check(self) -> None:
+        try:
+            async with asyncio.timeout(CHECK_WITHIN):
+                await asyncio.wrap_future(self._readers.submit(self._look_at_file))
+                await self._write(write_something)
+        except TimeoutError as late:
+            detail = f"The database {self.path} did not answer in {CHECK_WITHIN:g} seconds."
+            raise StoreError("The store cannot answer.", detail=detail, id="BW502") from late
+
+    def _look_at_file(self) -> None:
+        with explained(self.path):
+            if identity_of(self.path) != self._opened:
+                raise StoreError(
+                    "The store cannot answer.",
+                    detail=f"The database {self.path} was deleted or replaced while it was open: what is written now is "
+                    "lost. Stop, put the file back, and start again.",
+                    id="BW502",
+                )
+            if (free := shutil.disk_usage(self.path.parent).free) < LEAST_FREE:
+                detail = f"The disk of the database {self.path} is full: {free} bytes are left; make room."
+                raise StoreError("The store cannot answer.", detail=detail, id="BW502")
+            # The connections that are open have the first pages at hand, and would not notice what became of them.
+            look_at_first_pages(self.path)
+
     async def close(self) -> None:
         """Finish what was begun and let go of the file; a second time does nothing."""
         if self._closed:
@@ -103,3 +155,9 @@ class SQLiteStore(SQLStore):
         self._engine.dispose()
         # Last: whoever closes a file last folds its write-ahead log into it.
         self._writer.close()
+
+
+def _looked_at(checking: asyncio.Task[None]) -> None:
+    """Whoever asked may have gone away: nobody need be told of it then."""
+    if not checking.cancelled():
+        checking.exception()
