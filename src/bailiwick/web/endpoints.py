@@ -111,12 +111,9 @@ class Endpoints:
     async def registration(self, request: Request) -> Response:
         """`GET|PUT|DELETE /register/{client_id}` (RFC 7592 section 2)."""
         client, endpoint = request.path_params["client_id"], self._authority.registration
-<<<<<<< HEAD
         request.scope[NAMED] = client
-=======
         if request.method == "PUT":
             await endpoint.check_may_change(client, _authorization(request))
->>>>>>> 1abf96b (Untrusted text is read in work in proportion to its length: JSON, names, passwords, catalogs)
         asked = self._registration(request, await read_json(request) if request.method == "PUT" else None)
         if request.method == "DELETE":
             await endpoint.close(client, asked, now=self._authority.clock())
