@@ -33,7 +33,7 @@ from . import asgi
 from .errors import BailiwickError, ConfigurationError
 from .frameworks.fastapi import compat
 from .frameworks.fastapi.protection import Protection, protection_of
-from .frameworks.fastapi.scope_dependency import Anonymous, Need
+from .frameworks.fastapi.scope_dependency import Anonymous, ScopeDependency
 from .frameworks.starlette.error_handlers import answer, answer_here
 from .graph import Plan
 from .guard.dependencies import DOCUMENTATION, DeclaringGuard, endpoints_of
@@ -114,7 +114,7 @@ class Guard(DeclaringGuard, SecurityBase):
         return params.Depends(Public(reason))
 
     def _need(self, requirement: Requirement | None, **more: Any) -> Any:
-        return params.Depends(Need(self, requirement, **more))
+        return params.Depends(ScopeDependency(self, requirement, **more))
 
     # -- as a dependency: Security(guard, scopes=[...]) ----------------------------------------------
 

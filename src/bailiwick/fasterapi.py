@@ -31,7 +31,7 @@ from .frameworks.fasterapi.error_handlers import Refusal, sent
 from .frameworks.fasterapi.handlers import caller_of
 from .frameworks.fasterapi.openapi import scheme_of
 from .frameworks.fasterapi.protection import Protection, protection_of
-from .frameworks.fasterapi.scope_dependency import Need, SecurityScopes
+from .frameworks.fasterapi.scope_dependency import ScopeDependency, SecurityScopes
 from .frameworks.fasterapi.security import Security
 from .graph import Plan
 from .guard.asgi_types import Conn
@@ -55,7 +55,7 @@ def require_scope(*names: str) -> Any:
     Raises:
         ConfigurationError: nothing was given, or a name breaks the grammar.
     """
-    return Need(None, all_of(*names))
+    return ScopeDependency(None, all_of(*names))
 
 
 class Guard(DeclaringGuard):
@@ -130,7 +130,7 @@ class Guard(DeclaringGuard):
         return Depends(Public(reason))
 
     def _need(self, requirement: Requirement | None, **more: Any) -> Any:
-        return Need(self, requirement, **more)
+        return ScopeDependency(self, requirement, **more)
 
     # -- as a dependency: Security(guard, scopes=[...]) ----------------------------------------------
 

@@ -14,8 +14,8 @@ from typing_extensions import TypeAliasType
 from bailiwick import Principal
 from bailiwick.errors import ConfigurationError
 from bailiwick.fastapi import Guard
-from bailiwick.frameworks.fastapi.signature_checks import Signatures, _hidden, _marked, _takes_values_only
-from bailiwick.graph.signature import read_signature
+from bailiwick.frameworks.fastapi.signature_checks import Signatures
+from bailiwick.guard.signature_checks import takes_values_only
 
 
 def annotated(annotation, *defaults):
@@ -105,7 +105,7 @@ def hiding(guard):
 def test_a_guard_is_refused_at_start_that_stands(what, below, guard):
     app = FastAPI()
     function = hiding(guard)[what]
-    assert not _takes_values_only(function)
+    assert not takes_values_only(function)
     if below:
         app.get("/x", dependencies=[Depends(function)])(lambda: "reached")
     else:
@@ -174,9 +174,10 @@ def plain(guard):
 
 
 def test_what_is_taken_for_plain_without_being_read_says_the_same_when_it_is_read(guard):
-    unread = [one for one in plain(guard) if _takes_values_only(one)]
+    unread = [one for one in plain(guard) if takes_values_only(one)]
     if sys.version_info < (3, 14):
         assert len(unread) >= 6  # the classes
     for function in unread:
-        parameters = read_signature(function, closures=False)
-        assert list(_hidden(parameters)) == list(_marked(parameters)) == []
+        signatures = Signatures()
+        assert signatures.of(function) == signatures.read(function)
+        assert not signatures.of(function).marked

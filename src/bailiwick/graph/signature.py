@@ -19,7 +19,16 @@ from bailiwick.errors import ConfigurationError
 
 from .dependant import Call, Unresolved, describe
 
-__all__ = ["metadata_in", "plain_type", "read_signature", "source_of", "split_annotation", "unresolved_in"]
+__all__ = [
+    "class_annotations",
+    "metadata_in",
+    "plain_type",
+    "read_signature",
+    "source_of",
+    "split_annotation",
+    "texts_in",
+    "unresolved_in",
+]
 
 # No type is an alias of an alias this many times over; one that is leads back to itself.
 MAX_ALIASES: Final = 100
@@ -38,11 +47,14 @@ def read_signature(call: Call, *, closures: bool) -> list[inspect.Parameter]:
     """
     if isinstance(call, partial):
         return _unbound(call, read_signature(call.func, closures=closures))
-    evaluated = _evaluated(call)
-    if evaluated is not None:
-        return evaluated
+    found = _evaluated(call)
+    if found is None:
+        found = _raw_signature(call)
+    elif not any(isinstance(one.annotation, str) for one in found):
+        return found
+    # Or `inspect` has handed out a `__signature__` of the callable's own as it is, which decorators take over from a module with PEP 563.
     names = _names(call, closures=closures)
-    return [one.replace(annotation=_resolved(one.annotation, names)) for one in _raw_signature(call)]
+    return [one.replace(annotation=_resolved(one.annotation, names)) for one in found]
 
 
 def _evaluated(call: Call) -> list[inspect.Parameter] | None:
@@ -51,6 +63,21 @@ def _evaluated(call: Call) -> list[inspect.Parameter] | None:
         return list(inspect.signature(call, eval_str=True).parameters.values())
     except Exception:  # noqa: BLE001 - evaluating an annotation runs any code and may raise anything
         return None
+
+
+def class_annotations(owner: type) -> dict[str, Any]:
+    """Return the annotations in a class's own body, evaluated where module and class know the names; else they stay text."""
+    try:
+        if sys.version_info >= (3, 14):
+            from annotationlib import Format, get_annotations
+
+            written = get_annotations(owner, format=Format.FORWARDREF)
+        else:
+            written = inspect.get_annotations(owner)
+    except Exception:  # noqa: BLE001 - a metaclass may answer anything, and evaluating may raise anything
+        return {}
+    names = {**vars(sys.modules.get(owner.__module__, builtins)), **vars(owner)}
+    return {name: _resolved(annotation, names) for name, annotation in written.items()}
 
 
 def _raw_signature(call: Call) -> list[inspect.Parameter]:
@@ -190,7 +217,7 @@ def _text_of(annotation: Any) -> str | None:
     return annotation if isinstance(annotation, str) else None
 
 
-def _texts(annotation: Any) -> Iterator[str]:
+def texts_in(annotation: Any) -> Iterator[str]:
     """Every part of an annotation that stayed text."""
     return (text for part in _parts(annotation, []) if (text := _text_of(part)) is not None)
 
@@ -202,7 +229,7 @@ def unresolved_in(parameters: Iterable[inspect.Parameter]) -> Iterator[Unresolve
         parameters: as `read_signature` gives them.
     """
     for parameter in parameters:
-        for text in _texts(parameter.annotation):
+        for text in texts_in(parameter.annotation):
             yield Unresolved(
                 parameter=parameter.name,
                 text=text,

@@ -11,7 +11,7 @@ from bailiwick.guard.guard import Guard
 from bailiwick.guard.policy import Public, as_requirement, check_step_up, closes_on_expiry, step_up_of
 from bailiwick.scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
 
-__all__ = ["DOCUMENTATION", "DeclaringGuard", "NeedBase", "endpoints_of"]
+__all__ = ["DOCUMENTATION", "DeclaringGuard", "ScopeDependencyBase", "endpoints_of", "is_uncalled"]
 
 DOCUMENTATION: Final = "API documentation"
 KEPT: Final = 4096
@@ -33,7 +33,19 @@ def endpoints_of(
     return said if all(isinstance(one, str) for one in said) else (None, None)
 
 
-class NeedBase:
+_DECLARATIONS: Final = frozenset({"optional", "owner_or", "public", "require_scope", "requires"})
+
+
+def is_uncalled(thing: Any) -> bool:
+    """Whether something is `guard.requires` or one of its like itself, and not what it makes.
+
+    Args:
+        thing: what stands where a dependency belongs.
+    """
+    return isinstance(getattr(thing, "__self__", None), Guard) and getattr(thing, "__name__", "") in _DECLARATIONS
+
+
+class ScopeDependencyBase:
     """A requirement as a dependency. Equal by value.
 
     Attributes:
@@ -73,7 +85,7 @@ class NeedBase:
         return (self.guard, self.requirement, self.optional, self.step_up, self.close_on_expiry, self.owner)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, NeedBase) and self._value() == other._value()
+        return isinstance(other, ScopeDependencyBase) and self._value() == other._value()
 
     def __hash__(self) -> int:
         return hash(self._value())
@@ -119,7 +131,7 @@ class DeclaringGuard(Guard):
 
         Args:
             requirement: the scopes.
-            more: what `NeedBase` takes besides.
+            more: what `ScopeDependencyBase` takes besides.
         """
 
     def requires(
@@ -205,9 +217,9 @@ class DeclaringGuard(Guard):
             ConfigurationError: it is something else, or another guard's.
         """
         value = getattr(value, "dependency", value)
-        if isinstance(value, NeedBase) and value.guard not in {None, self}:
+        if isinstance(value, ScopeDependencyBase) and value.guard not in {None, self}:
             raise ConfigurationError(f"{where} was made by another guard; its tokens would not be verified here.")
-        if value is None or isinstance(value, NeedBase | Public):
+        if value is None or isinstance(value, ScopeDependencyBase | Public):
             return value
         raise ConfigurationError(
             f"{where} takes guard.requires(...) or guard.public(...), not a {type(value).__name__}."

@@ -246,17 +246,22 @@ class Catalog:
 
     def nearest(self, name: object) -> str:
         """A hint for error messages: " Did you mean ...?", or what is known."""
+        close = self.similar(name)
+        if close is not None:
+            return f" Did you mean {close!r}?"
+        some = ", ".join(list(self.scopes)[:5])
+        return f" Known are: {some}{', ...' if len(self.scopes) > 5 else ''}." if some else " The catalog is empty."
+
+    def similar(self, name: object) -> str | None:
+        """Return the scope of which a name is likely a mistyping; None if there is none."""
         if not isinstance(name, str):
-            name = ""
+            return None
         # A caller's words may come here too, so the search is bounded: its cost grows with the name's
         # length and the catalog's, and nobody mistypes a scope by half.
         alike = [known for known in self.scopes if 2 * abs(len(known) - len(name)) <= len(known)]
         alike.sort(key=lambda known: known[:3] != name[:3])  # in a large catalog: mistypings rarely begin a name
         close = difflib.get_close_matches(name, alike[:COMPARED], n=1, cutoff=0.6) if len(name) <= SHOWN else []
-        if close:
-            return f" Did you mean {close[0]!r}?"
-        some = ", ".join(list(self.scopes)[:5])
-        return f" Known are: {some}{', ...' if len(self.scopes) > 5 else ''}." if some else " The catalog is empty."
+        return close[0] if close else None
 
     def parse(self, text: str) -> ScopeSet:
         """Read a space-separated scope string and insist that the catalog knows each scope.

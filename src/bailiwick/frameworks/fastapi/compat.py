@@ -56,6 +56,7 @@ __all__ = [
     "is_plain_dependency",
     "kind_of",
     "overrides_of",
+    "parameters_of",
     "places",
     "runs_in_a_thread",
     "serve_first",
@@ -391,6 +392,24 @@ class _Handle:
             return
         # No gate: the inclusion belongs to an application that nobody protects.
         await getattr(context, "bailiwick_gate", self.plain)(conn, receive, send)
+
+
+def parameters_of(call: Any) -> list[inspect.Parameter]:
+    """The parameters of a callable as FastAPI reads them: annotations that are text are evaluated by what its module knows.
+
+    FastAPI has no public name for it. Evaluated in another way, text would be refused that FastAPI understands, or a guard seen in
+    it that FastAPI does not see; `tests/doors/test_fastapi_signatures.py` would notice.
+
+    Args:
+        call: a handler or a dependency.
+
+    Raises:
+        ConfigurationError: it has no signature that can be read.
+    """
+    try:
+        return list(utils.get_typed_signature(call).parameters.values())
+    except (TypeError, ValueError) as unreadable:
+        raise ConfigurationError(f"{call!r} has no signature that can be read.", id="BW122") from unreadable
 
 
 def with_children(dependant: Dependant, children: Sequence[Dependant], **changes: Any) -> Dependant:

@@ -1,16 +1,17 @@
 """What a route's dependency tree declares, read from the tree that FastAPI will run."""
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi.security.base import SecurityBase
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.fastapi.compat import Dependant
-from bailiwick.frameworks.fastapi.scope_dependency import Anonymous, Need
+from bailiwick.frameworks.fastapi.scope_dependency import Anonymous, ScopeDependency
 from bailiwick.graph import StepUp
-from bailiwick.guard.guard import Guard
+from bailiwick.guard.dependencies import is_uncalled
 from bailiwick.guard.policy import Public
-from bailiwick.scopes import Requirement, all_of
+from bailiwick.guard.signature_checks import check_inert_scopes
+from bailiwick.scopes import Catalog, Requirement, all_of
 
 __all__ = [
     "Declared",
@@ -47,7 +48,7 @@ def is_empty(declared: Declared) -> bool:
     return not (declared.parts or declared.optional or declared.public)
 
 
-def settle(declared: Declared, settled: Need | Public | None) -> None:
+def settle(declared: Declared, settled: ScopeDependency | Public | None) -> None:
     """Add a declaration that does not come from the dependency tree."""
     if isinstance(settled, Public):
         declared.public.append(settled)
@@ -56,7 +57,11 @@ def settle(declared: Declared, settled: Need | Public | None) -> None:
 
 
 def _add_need(
-    declared: Declared, need: Need, requirement: Requirement | None, above: tuple[Any, ...] = (), where: str = ""
+    declared: Declared,
+    need: ScopeDependency,
+    requirement: Requirement | None,
+    above: tuple[Any, ...] = (),
+    where: str = "",
 ) -> None:
     if need.optional:
         declared.optional.append(((*above, need), requirement))
@@ -70,20 +75,21 @@ def _add_need(
     declared.close_on_expiry = declared.close_on_expiry or need.close_on_expiry
 
 
-def check_scopes_are_read(declared: Declared, where: str) -> None:
-    """Refuse scopes on a guarded route that nothing could enforce: they would only look like protection.
+def check_scopes_are_read(declared: Declared, where: str, catalog: Catalog) -> None:
+    """Refuse scopes that look like protection, and that nothing enforces.
+
+    Args:
+        declared: what the route declares.
+        where: the route's name for messages.
+        catalog: the guard's.
 
     Raises:
-        ConfigurationError: there are such scopes (microsoft-identity-web#1571).
+        ConfigurationError: there are such scopes.
     """
-    if not declared.parts:
-        return
     for node in declared.unread:
         name = getattr(node.call, "__name__", type(node.call).__name__)
-        raise ConfigurationError(
-            f"{where}: Security({name}, scopes={list(node.own_oauth_scopes or ())!r}) declares scopes, but neither {name} "
-            "nor anything below it looks at them. Use guard.requires(...), or let it depend on the guard.",
-            id="BW123",
+        check_inert_scopes(
+            where, name, node.own_oauth_scopes or (), catalog, is_guarded=bool(declared.parts) or is_empty(declared)
         )
 
 
@@ -113,12 +119,12 @@ def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above
     """
     for child in node.dependencies:
         call: Any = child.call
-        if isinstance(getattr(call, "__self__", None), Guard) and call.__name__ in _DECLARATIONS:
+        if is_uncalled(call):
             raise ConfigurationError(
                 f"{where}: Depends(guard.{call.__name__}) checks nothing; write guard.{call.__name__}(...) without Depends.",
                 id="BW123",
             )
-        if isinstance(call, Need) and call.guard is guard:
+        if isinstance(call, ScopeDependency) and call.guard is guard:
             inherited = _scopes_of(child, where)
             if inherited is None or call.requirement is None:
                 requirement = call.requirement or inherited
@@ -130,7 +136,7 @@ def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above
         elif isinstance(call, Public):
             declared.public.append(call)
         else:
-            other = call.guard if isinstance(call, Need | Anonymous) else call
+            other = call.guard if isinstance(call, ScopeDependency | Anonymous) else call
             if isinstance(other, SecurityBase) and other is not guard and other not in declared.others:
                 declared.others.append(other)
             if child.own_oauth_scopes and not _reads_scopes(child):
@@ -138,15 +144,12 @@ def read_tree(guard: Any, node: Dependant, declared: Declared, where: str, above
             read_tree(guard, child, declared, where, (*above, call))
 
 
-_DECLARATIONS: Final = frozenset({"optional", "owner_or", "public", "requires"})
-
-
 def _reads_scopes(node: Dependant) -> bool:
     # FastAPI's own schemes only read a header: scopes beside one are documented, and nothing checks them
     # (fastapi-azure-auth#197). A scheme that looks at scopes says so in its signature, as any function does.
     return (
         node.security_scopes_param_name is not None
-        or isinstance(node.call, Need | Anonymous)
+        or isinstance(node.call, ScopeDependency | Anonymous)
         or any(_reads_scopes(child) for child in node.dependencies)
     )
 

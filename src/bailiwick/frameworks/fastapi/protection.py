@@ -26,7 +26,7 @@ from bailiwick.frameworks.fastapi.dependency_tree import (
 )
 from bailiwick.frameworks.fastapi.gates import Open, RouteGate, Several, Standing
 from bailiwick.frameworks.fastapi.openapi import Document, Operations, needed_of_others
-from bailiwick.frameworks.fastapi.scope_dependency import Need
+from bailiwick.frameworks.fastapi.scope_dependency import ScopeDependency
 from bailiwick.frameworks.fastapi.signature_checks import Signatures, check_signatures
 from bailiwick.frameworks.starlette.endpoint_metadata import declared_by
 from bailiwick.frameworks.starlette.error_handlers import answer_errors
@@ -54,9 +54,9 @@ class Protection:
         self,
         guard: Any,
         app: FastAPI,
-        docs: Need | Public | None,
-        mounts: Mapping[str, Need | Public | None],
-        default: Need | Public | None,
+        docs: ScopeDependency | Public | None,
+        mounts: Mapping[str, ScopeDependency | Public | None],
+        default: ScopeDependency | Public | None,
     ) -> None:
         self.guard = guard
         self.app = app
@@ -259,7 +259,7 @@ class Protection:
             settle(declared, self.docs)
         if is_empty(declared):
             settle(declared, self._settled(path, self.default))
-        check_scopes_are_read(declared, where)
+        check_scopes_are_read(declared, where, self.guard.catalog)
         entry = self._entry(place, path, kind, declared)
         self._check_alike(place, entry)
         return place, entry, declared
@@ -276,7 +276,7 @@ class Protection:
                 f"{first.label} and {entry.label} are one route, and settled differently; build it for each of its paths."
             )
 
-    def _settled(self, path: str, otherwise: Need | Public | None) -> Need | Public | None:
+    def _settled(self, path: str, otherwise: ScopeDependency | Public | None) -> ScopeDependency | Public | None:
         """What `mounts=` says about a path."""
         key = path.rstrip("/") or "/"
         self._unused.discard(key)
@@ -323,7 +323,7 @@ class Protection:
         declared = Declared()
         if place.dependant is not None:
             read_tree(self.guard, place.dependant, declared, where)
-            check_signatures(place, where, self._signatures)
+        check_signatures(place, where, self._signatures)
         return declared
 
     def _where(self, place: compat.Place, path: str) -> str:

@@ -8,16 +8,16 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
 from bailiwick.frameworks.fastapi.compat import is_overridden, solve_here
-from bailiwick.guard.dependencies import NeedBase
+from bailiwick.guard.dependencies import ScopeDependencyBase
 from bailiwick.scopes import Ownership, Principal, Requirement
 
-__all__ = ["Anonymous", "Need"]
+__all__ = ["Anonymous", "ScopeDependency"]
 
 
 _CONNECTION: Final = inspect.Parameter("conn", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
 
 
-class Need(NeedBase):
+class ScopeDependency(ScopeDependencyBase):
     """A requirement as a dependency of FastAPI; made by `guard.requires`. Equal by value.
 
     Its own dependency is the guard, so `app.dependency_overrides[guard]` reaches it too.

@@ -9,7 +9,7 @@ from typing import Any, Final
 from bailiwick.frameworks.fastapi.compat import Dependant, kind_of, with_children
 from bailiwick.frameworks.fastapi.compiled_dependencies import VALUES, Chain, read_chain
 from bailiwick.frameworks.fastapi.generated_calls import Supply, itself
-from bailiwick.frameworks.fastapi.scope_dependency import Need
+from bailiwick.frameworks.fastapi.scope_dependency import ScopeDependency
 from bailiwick.guard.policy import Public
 from bailiwick.scopes import Principal
 
@@ -85,8 +85,8 @@ class Pruning:
         return _connected(root, kept, _filling(root, take, drop=False, is_root=True), {})
 
     def _supply(self, call: Any) -> Supply | None:
-        if call is self.guard or (isinstance(call, Need) and call.guard is self.guard):
-            if isinstance(call, Need) and call.owner is not None:
+        if call is self.guard or (isinstance(call, ScopeDependency) and call.guard is self.guard):
+            if isinstance(call, ScopeDependency) and call.owner is not None:
                 return lambda caller: call.supply(caller) if caller is not None else None
             return itself
         if isinstance(call, Public):

@@ -24,7 +24,7 @@ from bailiwick.frameworks.fasterapi.compat import (
     specs_of,
 )
 from bailiwick.frameworks.fasterapi.dependency_tree import READER, is_ours
-from bailiwick.frameworks.fasterapi.scope_dependency import Need, SecurityMarker, SecurityScopes
+from bailiwick.frameworks.fasterapi.scope_dependency import ScopeDependency, SecurityMarker, SecurityScopes
 from bailiwick.graph import OMIT, Dependant, Parameter, Program
 from bailiwick.graph.dependant import Behaviour, Call, behaviour_of, describe
 from bailiwick.graph.signature import read_signature
@@ -259,7 +259,7 @@ def supply_of(call: Any, guard: Any) -> Supply | None:
         return _nothing
     if not is_ours(call, guard):
         return None
-    if isinstance(call, Need) and call.owner is not None:
+    if isinstance(call, ScopeDependency) and call.owner is not None:
         return lambda caller: call.supply(caller) if caller is not None else None
     return _itself
 

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.fasterapi.compat import Depends, PlainSecurityScopes, is_scheme
-from bailiwick.frameworks.fasterapi.scope_dependency import Need, SecurityMarker
+from bailiwick.frameworks.fasterapi.scope_dependency import ScopeDependency, SecurityMarker
 from bailiwick.graph import Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
 from bailiwick.graph.dependant import describe
-from bailiwick.graph.signature import metadata_in, plain_type, read_signature, source_of
+from bailiwick.graph.signature import read_signature, source_of
+from bailiwick.guard.dependencies import is_uncalled
 from bailiwick.guard.guard import Guard
 from bailiwick.guard.policy import Public, access_of
+from bailiwick.guard.signature_checks import SignatureChecks, check_inert_scopes
 from bailiwick.scopes import Catalog, Requirement, all_of
 
 __all__ = ["READER", "Declared", "entry_of", "is_ours", "read_declared", "read_route"]
@@ -41,21 +43,21 @@ class Declared:
         self.public: list[Public] = []
         self.step_up: StepUp | None = None
         self.close_on_expiry = False
-        self.unread: list[Dependant] = []  # with scopes for a scheme of FasterAPI's, which does not look at them
+        self.unread: list[Dependant] = []  # with scopes that nothing looks at
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing settles the route."""
         return not (self.required or self.optional or self.public)
 
-    def settle(self, settled: Need | Public | None) -> None:
+    def settle(self, settled: ScopeDependency | Public | None) -> None:
         """Add a declaration that does not come from the tree."""
         if isinstance(settled, Public):
             self.public.append(settled)
         elif settled is not None:
             self.add(settled, settled.requirement)
 
-    def add(self, need: Need, requirement: Requirement | None) -> None:
+    def add(self, need: ScopeDependency, requirement: Requirement | None) -> None:
         """Add a requirement, with what stands beside it."""
         (self.optional if need.optional else self.required).append(requirement)
         if need.step_up is not None:
@@ -65,7 +67,7 @@ class Declared:
 
 def is_ours(call: object, guard: Any) -> bool:
     """Whether a dependency is settled by the gate of this guard and need not run."""
-    if isinstance(call, Need):
+    if isinstance(call, ScopeDependency):
         return guard is not None and (call.guard is guard or call.guard is None)
     return isinstance(call, Public) or (guard is not None and call is guard)
 
@@ -85,11 +87,14 @@ def read_route(handler: Any, dependencies: Sequence[Any] | None, where: str) -> 
         target = READER.read(handler)
     except ConfigurationError as bad:
         raise ConfigurationError(f"{where}: {bad.description}", id=bad.id) from bad
+    signatures = SignatureChecks(_parameters_of, edge_of, _is_guard)
     for tree in (*roots, target):
-        _check_hidden(tree, where)
-        for node in tree.walk():
-            _check_ignored(node, where)
+        _check_tree(tree, where, signatures)
     return roots, target
+
+
+def _parameters_of(call: Any) -> list[inspect.Parameter]:
+    return read_signature(call, closures=False)
 
 
 def read_declared(guard: Any, trees: Sequence[Dependant], where: str) -> Declared:
@@ -111,15 +116,13 @@ def _collect(guard: Any, node: Dependant, declared: Declared, where: str) -> Non
         return
     if is_ours(call, guard):
         inherited = all_of(*node.oauth_scopes) if node.oauth_scopes else None
-        if isinstance(call, Need):
+        if isinstance(call, ScopeDependency):
             both = [one for one in (inherited, call.requirement) if one is not None]
             declared.add(call, functools.reduce(lambda one, other: one & other, both) if both else None)
         else:
             declared.required.append(inherited)
         return
     if node.own_oauth_scopes and not _reads_scopes(node):
-        if not any(below.is_scheme for below in node.walk()):
-            raise _inert(node, where)
         declared.unread.append(node)
     for child in node.dependencies:
         _collect(guard, child, declared, where)
@@ -129,109 +132,42 @@ def _reads_scopes(node: Dependant) -> bool:
     return bool(node.scopes_parameters) or any(map(_reads_scopes, node.dependencies))
 
 
-def _inert(node: Dependant, where: str) -> ConfigurationError:
-    """Scopes that would only look like protection (microsoft-identity-web#1571, fastapi-azure-auth#197)."""
-    return ConfigurationError(
-        f"{where}: Security({describe(node.call)}, scopes={list(node.own_oauth_scopes)!r}) declares scopes, but nothing "
-        "in it or below it looks at them. Use guard.requires(...), or let it depend on the guard.",
-        id="BW123",
-    )
-
-
-def _check_hidden(tree: Dependant, where: str) -> None:
-    """Refuse a parameter whose annotation stayed a string and hides a guard (PEP 563 in a local scope)."""
-    for node in tree.walk():
-        for hidden in node.unresolved:
-            # `Boss` may stand for a guard as well as for a number; without a default no request is answered, with
-            # one the handler runs.
-            if hidden.suspicious or not hidden.required:
-                raise ConfigurationError(
-                    f"{where}: the annotation of the parameter {hidden.parameter!r} stayed text ({hidden.text!r}), so "
-                    "a guard in it would never run. Move what it names to module level, drop 'from __future__ import "
-                    "annotations', or declare the requirement with dependencies=[guard.requires(...)].",
-                    id="BW121",
-                )
-
-
-def _check_ignored(node: Dependant, where: str) -> None:
-    """Refuse a guard that stands in a signature and is not run: the route would look guarded, and be open.
+def _check_tree(tree: Dependant, where: str, signatures: SignatureChecks) -> None:
+    """Refuse a guard that stands in a signature or a class and is not run: the route would look guarded, and be open.
 
     A marker inside another type (`Annotated[...] | None`) is not seen by the reader, and neither is a guard without
-    `Security(...)` around it, nor a declaration that nobody called.
+    `Security(...)` around it, nor a declaration that nobody called, nor an attribute of a class.
 
     Raises:
         ConfigurationError: there is one.
     """
-    if _is_uncalled(node.call):
-        raise ConfigurationError(
-            f"{where}: Depends({describe(node.call)}) checks nothing; call it, as in guard.requires(...).", id="BW123"
-        )
-    if isinstance(node.call, Need | Public | Guard):
-        return
-    run = {child.name: child.call for child in node.dependencies}
-    _check_signature(node.call, run, where)
-    if inspect.isclass(node.call) and callable(maker := getattr(node.call, "from_request", None)):
-        # FasterAPI hands it the request, and resolves nothing of what it declares.
-        _check_signature(maker, {}, where)
-
-
-def _check_signature(call: Any, run: dict[str | None, Any], where: str) -> None:
-    """Refuse a parameter that names a guard, unless it is among what is run for the callable."""
-    for parameter in read_signature(call, closures=False):
-        calls = [
-            _target_of(one, parameter.annotation)
-            for one in (parameter.default, *metadata_in(parameter.annotation))
-            if isinstance(one, Depends) or _is_guard(one)
-        ]
-        if parameter.name in run and run[parameter.name] in calls:
-            calls.remove(run[parameter.name])
-        if any(_leads_to_guard(one, set()) for one in calls):
+    for node in tree.walk():
+        if is_uncalled(node.call) or _is_maker(node.call):
             raise ConfigurationError(
-                f"{where}: the parameter {parameter.name!r} of {describe(call)} names a guard that is never run. Put "
-                "Security(...) around it, outside of any other type, or declare the requirement with "
-                "dependencies=[guard.requires(...)].",
+                f"{where}: Depends({describe(node.call)}) checks nothing; call it, as in guard.requires(...).",
                 id="BW123",
             )
+        if isinstance(node.call, ScopeDependency | Public | Guard):
+            continue
+        signatures.check(node, tree, where)
+        if inspect.isclass(node.call) and callable(maker := getattr(node.call, "from_request", None)):
+            # FasterAPI hands it the request, and resolves nothing of what it declares.
+            signatures.check(Dependant(maker), tree, where)
 
 
-def _target_of(marker: Any, annotation: Any) -> Any:
-    """What a marker in a signature stands for: a bare Depends() means the annotation itself."""
-    edge = edge_of(marker)
-    if edge is None:
-        return marker
-    return plain_type(annotation) if edge.call is None else edge.call
+def _is_maker(thing: Any) -> bool:
+    """Whether it is `require_scope` itself, which the public module above this one defines."""
+    return (
+        getattr(thing, "__module__", "") == "bailiwick.fasterapi" and getattr(thing, "__name__", "") == "require_scope"
+    )
 
 
 def _is_guard(thing: Any) -> bool:
     return (
-        isinstance(thing, Need | Guard)
-        or _is_uncalled(thing)
+        isinstance(thing, ScopeDependency | Guard)
+        or is_uncalled(thing)
+        or _is_maker(thing)
         or (inspect.isclass(thing) and issubclass(thing, SecurityMarker | Guard))
-    )
-
-
-def _is_uncalled(call: Any) -> bool:
-    """Whether it is `guard.requires` or one of its like itself, and not what it makes."""
-    if getattr(call, "__name__", None) not in _DECLARATIONS:
-        return False
-    return isinstance(getattr(call, "__self__", None), Guard) or call.__module__ == "bailiwick.fasterapi"
-
-
-_DECLARATIONS: Final = frozenset({"optional", "owner_or", "public", "require_scope", "requires"})
-
-
-def _leads_to_guard(call: Any, seen: set[int]) -> bool:
-    """Whether a dependency is a guard, or depends on one."""
-    if _is_guard(call):
-        return True
-    if id(call) in seen or not callable(call):
-        return False
-    seen.add(id(call))
-    return any(
-        _leads_to_guard(_target_of(one, parameter.annotation), seen)
-        for parameter in read_signature(call, closures=False)
-        for one in (parameter.default, *metadata_in(parameter.annotation))
-        if isinstance(one, Depends)
     )
 
 
@@ -245,8 +181,14 @@ def entry_of(
             declares scopes beside its requirement that nothing looks at.
     """
     where = f"{'|'.join(methods) or kind.value} {path}"
-    if declared.required and declared.unread:
-        raise _inert(declared.unread[0], where)
+    for node in declared.unread:
+        check_inert_scopes(
+            where,
+            describe(node.call),
+            node.own_oauth_scopes,
+            catalog,
+            is_guarded=bool(declared.required) or declared.is_empty,
+        )
     access, reason = access_of(
         where, required=bool(declared.required), optional=bool(declared.optional), public=declared.public
     )

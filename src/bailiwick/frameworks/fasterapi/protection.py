@@ -14,7 +14,7 @@ from bailiwick.frameworks.fasterapi.error_handlers import Refusals
 from bailiwick.frameworks.fasterapi.handlers import guarded, guarded_socket, ungated
 from bailiwick.frameworks.fasterapi.hooks import Router, hooked
 from bailiwick.frameworks.fasterapi.route_collector import Gathering, Mounted, Served, plan_of, plans_below
-from bailiwick.frameworks.fasterapi.scope_dependency import Need
+from bailiwick.frameworks.fasterapi.scope_dependency import ScopeDependency
 from bailiwick.graph import Access, Dependant, Kind, Plan, RoutePlan
 from bailiwick.graph.openapi import describe
 from bailiwick.graph.signature import source_of
@@ -25,7 +25,7 @@ __all__ = ["Protection", "protection_of"]
 
 log = logging.getLogger("bailiwick.guard")
 
-Settled = Need | Public | None
+Settled = ScopeDependency | Public | None
 
 
 def protection_of(app: Any) -> "Protection | None":

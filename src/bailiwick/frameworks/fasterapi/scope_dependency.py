@@ -10,10 +10,10 @@ from typing import Any
 from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.frameworks.fasterapi.compat import Depends, PlainSecurityScopes, Request
 from bailiwick.graph.dependant import describe
-from bailiwick.guard.dependencies import NeedBase
+from bailiwick.guard.dependencies import ScopeDependencyBase
 from bailiwick.scopes import Requirement
 
-__all__ = ["Need", "SecurityMarker", "SecurityScopes"]
+__all__ = ["ScopeDependency", "SecurityMarker", "SecurityScopes"]
 
 log = logging.getLogger("bailiwick.guard")
 
@@ -42,7 +42,7 @@ class SecurityScopes(PlainSecurityScopes):  # type: ignore[misc]  # FasterAPI sh
         super().__init__(scopes)
 
 
-class Need(NeedBase, Depends):  # type: ignore[misc]  # FasterAPI ships no types
+class ScopeDependency(ScopeDependencyBase, Depends):  # type: ignore[misc]  # FasterAPI ships no types
     """A requirement; made by `guard.requires` and `require_scope`. Equal by value.
 
     It is a marker and the dependency that it marks at once, so that it stands as a default, in
