@@ -1,5 +1,6 @@
 """What the commands promise about people, roles, clients, keys and the journal."""
 
+import asyncio
 import getpass
 import json
 import os
@@ -7,6 +8,9 @@ import pwd
 import sqlite3
 
 import pytest
+
+from bailiwick.authority.records import Event
+from bailiwick.storage import open_store
 
 
 def test_a_person_is_added_shown_and_listed(house):
@@ -203,3 +207,18 @@ def test_once_sealed_no_private_half_is_left_behind_in_the_file(house):
     house("db", "purge")
     assert house.json("key", "list")[0]["sealed"]
     assert not [path.name for path in house.folder.iterdir() if secret in path.read_bytes()]
+
+
+def test_the_journal_shows_how_many_refusals_share_a_line(house):
+    async def refuse():
+        store = await open_store(house.folder / "authority.db")
+        await store.count(
+            [Event(60.0, "token.refused.BW401", "svc", client="svc", every=60, count=4242, until=90.0)], None
+        )
+        await store.close()
+
+    asyncio.run(refuse())
+    (line,) = house.json("db", "journal", "--client", "svc")
+    assert (line["what"], line["count"], line["until"]) == ("token.refused.BW401", 4242, "1970-01-01T00:01:30Z")
+    assert "4242" in house("db", "journal", "--client", "svc").stdout
+    assert {one["count"] for one in house.json("db", "journal")} == {1, 4242}
