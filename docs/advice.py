@@ -76,6 +76,6 @@ ADVICE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
     "BW501": ((503,), "Try again after `Retry-After`; see that the API reaches its issuer."),
     "BW502": ((503,), "The message, or the log, says what is the matter with the file."),
     "BW503": ((503,), "Update this code, or take the store that belongs to it."),
-    "BW504": ((503,), "Try again after `Retry-After`; if it lasts, more processes are needed."),
+    "BW504": ((503,), "Try again after `Retry-After`. It is told to the name or the network that asks most; if it lasts for others, name your proxies, or more processes are needed."),
     "BW505": ((503,), "See that the API reaches `/revocations` of the authority."),
 }  # fmt: skip

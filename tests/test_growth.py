@@ -52,7 +52,7 @@ from bailiwick.scopes import all_of
 from bailiwick.tokens import JWTVerifier, Keyring, SigningKey, bearer, jws, opaque
 from bailiwick.tokens.claims import ClaimRules
 from bailiwick.tokens.encoding import Malformed, decode, decode_octets, read_json
-from bailiwick.web import endpoints, form, people, proxies, session
+from bailiwick.web import cookies, endpoints, form, known_browsers, people, proxies, session
 from bailiwick.web.seal import Seal
 
 pytestmark = pytest.mark.timing
@@ -295,12 +295,16 @@ PARSERS = {
     "tokens/opaque.py:*": lambda text: opaque.is_well_formed(text) or opaque.digest(text),
     "tokens/verify.py:JWTVerifier.verify": lambda text: asyncio.run(VERIFIER.verify(text)),
     "tokens/verify.py:JWTVerifier.verify_now": lambda text: VERIFIER.verify_now(b"Bearer " + octets(text)),
+    "web/cookies.py:read_cookie": lambda text: cookies.read_cookie(request(cookie=text), "bailiwick"),
     "web/endpoints.py:_number": lambda text: endpoints._number(request(f"after={text}"), "after"),
     "web/endpoints.py:origin_of": lambda text: endpoints.origin_of(request(user_agent=text)),
     "web/form.py:_read_body": lambda text: asyncio.run(form.read_form(body_of(text))),
     "web/form.py:read_form": lambda text: asyncio.run(form.read_form(body_of(text))),
     "web/form.py:read_json": lambda text: asyncio.run(form.read_json(as_json_body(text))),
     "web/form.py:read_page": lambda text: asyncio.run(form.read_page(body_of(text))),
+    "web/known_browsers.py:KnownBrowsers._numbers": lambda text: known_browsers.KnownBrowsers(
+        bytes(32), lifetime=1, https=False, token_bytes=bytes
+    )._numbers(request(cookie=f"bailiwick-known={text.replace(';', '.')}"), None, 0.0),
     "web/people.py:_query": lambda text: people._query(request(text)),
     "web/proxies.py:Proxies.caller": lambda text: PROXIES.caller("10.0.0.1", [(proxies.HEADER, octets(header(text)))]),
     "web/proxies.py:_read": proxies._read,

@@ -208,6 +208,7 @@ class AuthorizationServer:
                 authority,
                 self.issuer_path,
                 page_key=await store.secret("pages", self._token_bytes(32)),
+                browser_key=await store.secret("known browsers", self._token_bytes(32)),
                 token_bytes=self._token_bytes,
                 read_certificate=read_certificate,
             )

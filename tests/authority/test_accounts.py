@@ -19,16 +19,16 @@ class Meddling:
         self.meanwhile = None
         self.verdict = None
 
-    async def verify(self, known, password):
-        verdict = await self.inner.verify(known, password)
+    async def verify(self, known, password, caller=None):
+        verdict = await self.inner.verify(known, password, caller)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             await meanwhile()
             return self.verdict or verdict
         return verdict
 
-    async def hash(self, password):
-        return await self.inner.hash(password)
+    async def hash(self, password, caller=None):
+        return await self.inner.hash(password, caller)
 
 
 @pytest.fixture

@@ -84,10 +84,10 @@ async def test_cve_2026_22746_an_unknown_name_costs_the_same_hashing_as_a_known_
         def __init__(self):
             self.seen = []
 
-        async def hash(self, password):
+        async def hash(self, password, caller=None):
             return f"hash of {password}"
 
-        async def verify(self, hash, password):
+        async def verify(self, hash, password, caller=None):
             self.seen.append(hash)
             return Verdict.RIGHT if hash == f"hash of {password}" else Verdict.WRONG
 
@@ -122,10 +122,10 @@ async def test_a_hash_with_weaker_parameters_is_renewed_at_login(make_world):
     class Ageing:
         strength = 1
 
-        async def hash(self, password):
+        async def hash(self, password, caller=None):
             return f"{self.strength}:{password}"
 
-        async def verify(self, hash, password):
+        async def verify(self, hash, password, caller=None):
             if hash is None or hash.partition(":")[2] != password:
                 return Verdict.WRONG
             return Verdict.RIGHT if hash.startswith(f"{self.strength}:") else Verdict.RIGHT_BUT_WEAK
@@ -144,10 +144,10 @@ async def test_a_person_disabled_while_their_password_is_checked_gets_nothing(ma
     class Slow:
         world = None
 
-        async def hash(self, password):
+        async def hash(self, password, caller=None):
             return password
 
-        async def verify(self, hash, password):
+        async def verify(self, hash, password, caller=None):
             if self.world is not None:
                 await self.world.admin.disable_account("alice")
             return Verdict.RIGHT
@@ -165,10 +165,10 @@ async def test_a_person_without_a_password_cannot_log_in_by_one(world):
 
 async def test_too_many_logins_are_told_to_come_back(make_world):
     class Full:
-        async def hash(self, password):
+        async def hash(self, password, caller=None):
             return password
 
-        async def verify(self, hash, password):
+        async def verify(self, hash, password, caller=None):
             raise Unavailable("Too many logins at this moment.", id="BW504", retry_after=3)
 
     world = await make_world(hasher=Full()).furnish()

@@ -1,12 +1,14 @@
 """Argon2id in a bounded pool."""
 
 import asyncio
+import os
+import threading
 import time
 
 import pytest
 from argon2 import Parameters, PasswordHasher, Type, extract_parameters
 
-from bailiwick.authority.accounts import Verdict
+from bailiwick.authority.accounts import Caller, Verdict
 from bailiwick.errors import ConfigurationError, Unavailable
 from bailiwick.machine.passwords import OWASP_2025, RFC_9106_LOW_MEMORY, Argon2Hasher
 
@@ -107,6 +109,71 @@ async def test_a_caller_who_hangs_up_still_counts_until_the_work_is_done():
             await asyncio.sleep(0.01)
     else:
         pytest.fail("the room was never given back")
+
+
+class Held:
+    """A hasher whose one thread is busy until it is let go, and that counts what it hashes."""
+
+    def __init__(self, **more):
+        self.hasher = Argon2Hasher(CHEAP, threads=1, **more)
+        self.hashed = []
+        self.go = threading.Event()
+        inner = self.hasher._hasher
+        self.hasher._hasher = self
+        self.hash = lambda octets: (self.hashed.append(octets.decode()), self.go.wait(20), inner.hash(octets))[-1]
+
+    async def ask(self, password, caller):
+        task = asyncio.create_task(self.hasher.hash(password, caller))
+        await asyncio.sleep(0)
+        return task
+
+
+async def test_whoever_stops_waiting_leaves_the_queue_and_nothing_is_hashed_for_them():
+    held = Held()
+    first = await held.ask("first", Caller("ada", "192.0.2.1"))
+    cancelled = await held.ask("cancelled", Caller("ada", "192.0.2.1"))
+    hang_up = asyncio.Event()
+    gone = await held.ask("gone", Caller("bob", "192.0.2.1", disconnected=hang_up.wait))
+    last = await held.ask("last", Caller("ada", "192.0.2.1", disconnected=asyncio.Event().wait))
+    cancelled.cancel()
+    hang_up.set()
+    with pytest.raises(Unavailable, match="did not wait"):
+        await gone
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    held.go.set()
+    await asyncio.gather(first, last)
+    assert held.hashed == ["first", "last"]
+
+
+async def test_a_flood_that_gives_up_a_place_is_told_at_once_and_the_newcomer_is_served():
+    held = Held(waiting=4)
+    flood = [await held.ask("flood", Caller("mallory", "192.0.2.1")) for _ in range(5)]
+    honest = await held.ask("honest", Caller("ada", "198.51.100.1"))
+    with pytest.raises(Unavailable) as sent_away:
+        await flood.pop()
+    assert (sent_away.value.id, sent_away.value.status) == ("BW504", 503)
+    assert sent_away.value.retry_after >= 1
+    held.go.set()
+    await asyncio.gather(honest, *flood)
+    assert held.hashed == ["flood", "honest", *["flood"] * 3]
+
+
+async def test_whoever_is_cancelled_at_the_moment_of_their_turn_passes_it_on():
+    held = Held()
+    first = await held.ask("first", Caller("ada", "192.0.2.1"))
+    second = await held.ask("second", Caller("bob", "192.0.2.1"))
+    held.go.set()
+    await first
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    assert await asyncio.wait_for(held.hasher.hash("third", Caller("eve", "192.0.2.1")), 20)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 3), (64, 4)])
+def test_a_core_is_left_to_the_event_loop(monkeypatch, cores, threads):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cores)), raising=False)
+    assert Argon2Hasher()._threads == threads
 
 
 async def test_the_event_loop_goes_on_while_passwords_are_hashed():

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from bailiwick.errors import Refused
 
-__all__ = ["Attempts", "CountedAttempts", "check_wait", "guessing", "network_of"]
+__all__ = ["Attempts", "CountedAttempts", "check_wait", "guessing", "guessing_under", "may_guess", "network_of"]
 
 # After this many wrong guesses each further one doubles the wait, from FIRST_WAIT seconds to LONGEST_WAIT.
 # RFC 8628 section 5.1 reckons with five guesses at a code of eight letters; ten forgive a clumsy thumb.
@@ -105,21 +105,45 @@ async def guessing(attempts: Attempts, what: str, whose: str, address: str, now:
     """
     network = network_of(address)
     here, together = [f"{what}:{whose}@{network}"], [f"{what}:{whose}", *([f"{what}@{network}"] if network else [])]
+    async with guessing_under(attempts, here, together, now):
+        yield
 
-    async def check() -> None:
-        await attempts.check(here, now)
-        await attempts.check(together, now, free=FREE_TOGETHER)
 
-    await check()
+@asynccontextmanager
+async def guessing_under(
+    attempts: Attempts, here: Sequence[str], together: Sequence[str], now: float
+) -> AsyncIterator[None]:
+    """Count a guess under these names: wrong if the block is left by `Refused`, otherwise none.
+
+    Args:
+        attempts: the counts.
+        here: names of this guesser alone, with few free guesses.
+        together: names that it shares with others, with `FREE_TOGETHER`.
+        now: seconds since the epoch.
+
+    Raises:
+        Refused: slow_down (BW416, status 429) with the seconds to wait, and the block is not entered.
+    """
+    await may_guess(attempts, here, together, now)
     try:
         yield
     except Refused:
-        await check()
+        await may_guess(attempts, here, together, now)
         await attempts.failed([*here, *together], now)
         raise
     # Once more, right or wrong: of guesses that come all at once, whoever is late learns nothing about theirs. To count
     # them all beforehand would keep out people who are right many times at once.
-    await check()
+    await may_guess(attempts, here, together, now)
+
+
+async def may_guess(attempts: Attempts, here: Sequence[str], together: Sequence[str], now: float) -> None:
+    """Let another guess pass; arguments as for `guessing_under`.
+
+    Raises:
+        Refused: slow_down (BW416, status 429) with the seconds to wait.
+    """
+    await attempts.check(here, now)
+    await attempts.check(together, now, free=FREE_TOGETHER)
 
 
 class CountedAttempts:

@@ -8,9 +8,9 @@ from typing import Final, Protocol
 from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
-from .accounts import PasswordHasher, Verdict
+from .accounts import Caller, PasswordHasher, Verdict
 from .assertion import ClientAssertions
-from .attempts import Attempts, guessing
+from .attempts import Attempts, guessing, network_of
 from .records import Client, ClientAuth
 from .request import Presented
 from .settings import Settings
@@ -125,7 +125,8 @@ class ClientAuthenticator:
         kept = client.secret if client is not None and client.secret is not None else _NOBODY
         if kept.startswith(_SHA256):
             return hmac.compare_digest(kept, digest_secret(presented.secret))
-        return await self._hasher.verify(kept, presented.secret) is not Verdict.WRONG
+        caller = Caller(f"client {presented.client}", network_of(presented.origin.address), presented.disconnected)
+        return await self._hasher.verify(kept, presented.secret, caller) is not Verdict.WRONG
 
 
 def _reason(client: Client | None, presented: Presented) -> str:

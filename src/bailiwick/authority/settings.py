@@ -53,6 +53,7 @@ class Lifetimes:
         unused_client: a client that registered itself and that nobody ever let do anything.
         session: a person's login at one browser, whatever they do (NIST SP 800-63B section 4.2.3: 12 hours).
         session_idle: the same while the browser is silent (ibid.: 30 minutes).
+        known_browser: how long after a login a browser's wrong passwords are counted apart from those of strangers.
         page: how long a page may lie open before its form is sent.
         key_pending: how long a new signing key is published before it signs.
         key_active: how long it signs.
@@ -71,6 +72,7 @@ class Lifetimes:
     unused_client: int = 7 * DAY
     session: int = 12 * HOUR
     session_idle: int = 30 * MINUTE
+    known_browser: int = 180 * DAY
     page: int = 30 * MINUTE
     key_pending: int = DAY
     key_active: int = 90 * DAY

@@ -19,6 +19,7 @@ from bailiwick.errors import BailiwickError, Refused
 from .answers import fault, refuse, unexpected
 from .assets import Assets
 from .endpoints import CertificateReader, Endpoints
+from .known_browsers import KnownBrowsers
 from .pages import Pages
 from .people import People
 from .proxies import Proxies
@@ -40,6 +41,7 @@ def build_app(
     issuer_path: str,
     *,
     page_key: bytes,
+    browser_key: bytes,
     token_bytes: Callable[[int], bytes],
     read_certificate: CertificateReader,
 ) -> Starlette:
@@ -49,21 +51,19 @@ def build_app(
         authority: decides.
         issuer_path: the path of the issuer, "" if it has none.
         page_key: 256 bits that only this authority knows; what travels through browsers is sealed with it.
+        browser_key: another 256 bits; the cookies of browsers that logged in before are sealed with it.
         token_bytes: the source of randomness.
         read_certificate: reads a client's certificate from its DER.
     """
     issuer = authority.settings.issuer
     assets = Assets(f"{issuer_path}/static")
     pages = Pages(issuer, issuer_path, assets)
-    sessions = Sessions(
-        authority.store,
-        authority.settings.lifetimes,
-        https=urlsplit(issuer).scheme == "https",
-        token_bytes=token_bytes,
-    )
+    lifetimes, https = authority.settings.lifetimes, urlsplit(issuer).scheme == "https"
+    sessions = Sessions(authority.store, lifetimes, https=https, token_bytes=token_bytes)
+    known = KnownBrowsers(browser_key, lifetime=lifetimes.known_browser, https=https, token_bytes=token_bytes)
     at = Endpoints(authority, read_certificate)
     refusals = Refusals(authority)
-    people = People(authority, pages, sessions, Seal(page_key), refusals, issuer_path)
+    people = People(authority, pages, sessions, known, Seal(page_key), refusals, issuer_path)
     routes = [
         # what people see
         _page("/authorize", people.authorize, pages, refusals),

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from starlette.requests import Request
@@ -30,7 +31,7 @@ from .answers import NO_STORE, answer
 from .form import read_form, read_json
 from .openapi import openapi
 
-__all__ = ["NAMED", "Endpoints", "origin_of"]
+__all__ = ["NAMED", "Endpoints", "disconnected", "origin_of"]
 
 # Keys and metadata are public and change rarely.
 PUBLIC: Final = {"cache-control": f"public, max-age={PUBLISHED_FOR}"}
@@ -132,7 +133,8 @@ class Endpoints:
             certificate=self._certificate(request),
         )
         request.scope[NAMED] = asked.presented.client
-        return asked
+        # A secret or a password that is hashed slowly waits for its turn.
+        return replace(asked, presented=replace(asked.presented, disconnected=lambda: disconnected(request)))
 
     def _certificate(self, request: Request) -> Certificate | None:
         """The client's certificate, where the settings say that a proxy in front tells the truth about it.
@@ -225,6 +227,12 @@ def origin_of(request: Request) -> Origin:
     """
     address = request.client.host if request.client is not None else ""
     return Origin(address, request.headers.get("user-agent", ""))
+
+
+async def disconnected(request: Request) -> None:
+    """Return once whoever sent a request, whose body was read, has hung up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _number(request: Request, name: str) -> int:

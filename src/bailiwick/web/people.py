@@ -24,9 +24,10 @@ from bailiwick.authority.records import Account, Client, Origin
 from bailiwick.errors import BailiwickError, Refused
 from bailiwick.scopes import ScopeSet
 
-from .endpoints import NAMED, origin_of
+from .endpoints import NAMED, disconnected, origin_of
 from .form import read_form as read_body
 from .form import read_page
+from .known_browsers import KnownBrowsers
 from .pages import HEADERS, Pages
 from .refusals import Refusals
 from .seal import Seal
@@ -97,17 +98,26 @@ class People:
         authority: decides.
         pages: writes.
         sessions: knows who is logged in.
+        known: knows which browsers logged in before.
         seal: closes what travels through the browser.
         refusals: counts them in the journal.
         base: the path under which the endpoints lie, without a slash at its end.
     """
 
     def __init__(
-        self, authority: Authority, pages: Pages, sessions: Sessions, seal: Seal, refusals: Refusals, base: str
+        self,
+        authority: Authority,
+        pages: Pages,
+        sessions: Sessions,
+        known: KnownBrowsers,
+        seal: Seal,
+        refusals: Refusals,
+        base: str,
     ) -> None:
         self._authority = authority
         self._pages = pages
         self._sessions = sessions
+        self._known = known
         self._seal = seal
         self._refusals = refusals
         self._base = base
@@ -208,12 +218,15 @@ class People:
                 client=waiting.request.client if waiting.request is not None else "",
                 origin=origin,
                 now=now,
+                recognise=lambda account: self._known.recognise(request, account, now),
+                disconnected=lambda: disconnected(request),
             )
             browser = await self._sessions.open(browser, standing.account, origin=origin, now=now)
         except Refused as why:
             await self._refusals.count_shown(request, why)
             return await self._ask_who(browser, flow, now, name=name, problem=why)
-        return await self._resume(request, browser, waiting, now)
+        response = await self._resume(request, browser, waiting, now)
+        return self._known.remember(request, standing.account, response, now)
 
     async def _resume(self, request: Request, browser: Browser, waiting: Waiting, now: float) -> Response:
         if waiting.request is not None:

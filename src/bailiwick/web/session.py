@@ -21,6 +21,8 @@ from bailiwick.authority.store import CLOCK_SKEW, Store
 from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
 
+from .cookies import read_cookie
+
 __all__ = ["Browser", "Sessions"]
 
 # The prefix makes browsers insist on Secure, Path=/ and no Domain: no neighbouring host can plant the
@@ -143,11 +145,6 @@ class Sessions:
         return opaque.mint(self._token_bytes, opaque.Kind.SESSION)
 
     def _read(self, request: Request) -> str | None:
-        """The cookie's value; None if it is none of ours, or if there are two and nobody can say which is."""
-        found = [
-            value
-            for header in request.headers.getlist("cookie")
-            for name, _, value in (part.strip(" \t").partition("=") for part in header.split(";"))
-            if name == self._cookie
-        ]
-        return found[0] if len(found) == 1 and opaque.is_well_formed(found[0], opaque.Kind.SESSION) else None
+        """The cookie's value; None if it is none of ours."""
+        value = read_cookie(request, self._cookie)
+        return value if value is not None and opaque.is_well_formed(value, opaque.Kind.SESSION) else None

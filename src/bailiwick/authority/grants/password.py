@@ -44,7 +44,12 @@ class PasswordGrant:
             )
         resource = resource_for(self._settings, request)
         standing = await self._accounts.log_in(
-            asked.username, asked.password, client=client.id, origin=request.origin, now=now
+            asked.username,
+            asked.password,
+            client=client.id,
+            origin=request.origin,
+            now=now,
+            disconnected=request.presented.disconnected,
         )
         return Permit(
             self.type,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,7 +18,10 @@ from bailiwick.tokens.jws import read_claims
 
 from .form import MAX_VALUE, Form, malformed, unquote_form
 
-__all__ = ["ASSERTION_TYPE", "Certificate", "Presented"]
+__all__ = ["ASSERTION_TYPE", "Certificate", "Disconnected", "Presented"]
+
+# Returns once whoever sent the request has hung up.
+Disconnected = Callable[[], Awaitable[None]]
 
 # RFC 7523 section 2.2: the one type of assertion by which a client can say who it is.
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -55,6 +58,7 @@ class Presented:
         assertion: a JWT that it signed (RFC 7523 section 2.2), None if it showed none.
         certificate: of its TLS connection, None where it has none or no proxy tells of it.
         origin: from where it says so.
+        disconnected: returns once it has hung up; None where nobody can tell.
     """
 
     client: str
@@ -63,6 +67,7 @@ class Presented:
     assertion: str | None = field(default=None, repr=False)
     certificate: Certificate | None = None
     origin: Origin = field(default_factory=Origin)
+    disconnected: Disconnected | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def read(
