@@ -41,9 +41,6 @@ from bailiwick.frameworks.starlette.route_tracker import Changes, Reading
 from bailiwick.scopes import Principal, ScopeSet
 
 __all__ = [
-    "ROUTING",
-    "SOLVER",
-    "TELEMETRY",
     "Dependant",
     "Place",
     "cache_key_of",
@@ -62,7 +59,6 @@ __all__ = [
     "serve_first",
     "set_app",
     "solve_here",
-    "untaken_in",
     "watch_changes",
     "with_children",
 ]
@@ -70,11 +66,6 @@ __all__ = [
 ASGIApp = Callable[..., Any]
 
 TELEMETRY: Final = "fastapi.telemetry"  # on each connection of an application that is observed
-
-# Where FastAPI's handlers find, when a request comes, what solves its dependencies: FastAPI's function, or what a library has put
-# in its place. Looked at for each request, and so no function, which takes longer to call.
-ROUTING: Final = vars(routing)
-SOLVER: Final = "solve_dependencies"
 
 UNSUPPORTED: Final = {(0, 137, 0), (0, 137, 1)}
 OLDEST: Final = (0, 123, 10)
@@ -548,7 +539,7 @@ def is_observed(conn: Any) -> bool:
         conn: the ASGI connection scope.
     """
     return TELEMETRY in conn or not (
-        _is_of(utils, ROUTING.get(SOLVER)) and _is_of(routing, routing.run_endpoint_function)
+        _is_of(utils, vars(routing).get("solve_dependencies")) and _is_of(routing, routing.run_endpoint_function)
     )
 
 
@@ -636,37 +627,6 @@ def is_plain_dependency(node: Dependant) -> bool:
     if any(getattr(node, one.name) for one in dataclasses.fields(node) if one.name not in _PLAIN):
         return False
     return not (_asks("is_gen_callable", node) or _asks("is_async_gen_callable", node))
-
-
-# What of a dependency takes neither the query nor a cookie; one with anything else, known or new, may take both.
-_NEITHER: Final = (_PLAIN - {"http_connection_param_name", "request_param_name"}) | {
-    "background_tasks_param_name",
-    "body_params",
-    "concurrency",
-    "header_params",
-    "path_params",
-    "response_param_name",
-}
-# The fields that take one of them, and what that is called on a request.
-_ONE: Final = {"cookie_params": "cookies", "query_params": "query_params"}
-
-
-def untaken_in(tree: Dependant, connection: str) -> set[str]:
-    """Which of `query_params` and `cookies` nothing in a dependency tree takes: neither as a parameter nor with the request.
-
-    Args:
-        tree: the root.
-        connection: the name under which functions of ours are given the request; they look for neither.
-    """
-    untaken = set(_ONE.values())
-    for one in dataclasses.fields(tree):
-        value = getattr(tree, one.name)
-        if not value or one.name in _NEITHER or (one.name, value) == ("http_connection_param_name", connection):
-            continue
-        untaken -= {_ONE[one.name]} if one.name in _ONE else untaken
-    for child in tree.dependencies:
-        untaken &= untaken_in(child, connection)
-    return untaken
 
 
 def runs_in_a_thread(node: Dependant) -> bool:

@@ -9,10 +9,9 @@ from operator import and_
 from typing import Any
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.frameworks.fastapi.compat import Place, fast_app, has_own_handler, is_observed, overrides_of, untaken_in
+from bailiwick.frameworks.fastapi.compat import Place, fast_app, has_own_handler, is_observed, overrides_of
 from bailiwick.frameworks.fastapi.dependency_tree import Declared, Part
-from bailiwick.frameworks.fastapi.settled_dependencies import CONNECTION, Pruning
-from bailiwick.frameworks.fastapi.untaken import without
+from bailiwick.frameworks.fastapi.settled_dependencies import Pruning
 from bailiwick.frameworks.starlette.route_tracker import Placed
 from bailiwick.frameworks.starlette.router_middleware import UNDER
 from bailiwick.graph import Access, RoutePlan, combine
@@ -57,8 +56,7 @@ class Standing(Placed):
 
 
 def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
-    """A route over a tree from which everything is pruned that its gate has settled, as far as that can be done, and
-    without what it does not take of the request.
+    """A route over a tree from which everything is pruned that its gate has settled, as far as that can be done.
 
     Args:
         guard: whose gate it is.
@@ -71,16 +69,10 @@ def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
     # A derived guard may name another caller than the one that was verified: only its own answer is handed out.
     if guard.overrides_authenticate:
         return full
-    own = has_own_handler(place)
-    pruned, chain = Pruning(guard).prune(place.dependant, chained=own)
-    tree = place.dependant if pruned is None else pruned
-    untaken = untaken_in(tree, CONNECTION) if own else None
-    around = [without(untaken)] if untaken else []
-    if chain is not None:
-        around.append(chain.before)
-    if pruned is None and not around:
+    pruned, chain = Pruning(guard).prune(place.dependant, chained=has_own_handler(place))
+    if pruned is None:
         return full
-    return fast_app(place, full, tree, around) or full
+    return fast_app(place, full, pruned, [] if chain is None else [chain.before]) or full
 
 
 class Open(Standing):

@@ -13,7 +13,7 @@ from bailiwick.frameworks.fastapi.scope_dependency import ScopeDependency
 from bailiwick.guard.policy import Public
 from bailiwick.scopes import Principal
 
-__all__ = ["CONNECTION", "Pruning"]
+__all__ = ["Pruning"]
 
 # The names under which a wrapper is given what it needs itself; no function has parameters of such names.
 CONNECTION: Final = "bailiwick:connection"
