@@ -50,9 +50,9 @@ RFC_9106_LOW_MEMORY: Final = _argon2id(memory_cost=65_536, time_cost=3, parallel
 
 # More than these need more memory than they save time: 19 MiB each.
 MOST_THREADS: Final = 4
-# Checks that may wait, with some 30 KB of memory each. Several hundred connections of one name find room: while they wait
-# they do not ask again and again, which would cost the event loop far more.
-WAITING: Final = 1024
+# Checks that may wait, with some 25 KB of memory each. A thousand connections of one name find room: while they wait they
+# do not ask again and again, which would cost the event loop far more.
+WAITING: Final = 2048
 # Checks of one thread in a second, on a slow core: by then those that wait are through.
 CHECKS_PER_SECOND: Final = 20
 
