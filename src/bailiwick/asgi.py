@@ -9,10 +9,11 @@ A gate decides from the request's headers alone: before the body is read, before
 accepted, and before anything of the application runs.
 """
 
+from .guard.asgi_types import Conn
 from .guard.decision import Decision, Verifier
 from .guard.gate import Gate
 from .guard.guard import Guard
-from .guard.policy import Public
+from .guard.policy import OnExpiry, Public
 from .guard.protected_resource import Resource
 
-__all__ = ["Decision", "Gate", "Guard", "Public", "Resource", "Verifier"]
+__all__ = ["Conn", "Decision", "Gate", "Guard", "OnExpiry", "Public", "Resource", "Verifier"]

@@ -16,10 +16,10 @@ handlers then no longer goes through FastAPI's solver.
 """
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
-from fastapi import FastAPI, params
+from fastapi import FastAPI
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import OAuthFlowAuthorizationCode, OAuthFlowClientCredentials, OAuthFlowPassword
 from fastapi.openapi.models import OAuthFlows as OAuthFlowsModel
@@ -33,17 +33,19 @@ from . import asgi
 from .errors import BailiwickError, ConfigurationError
 from .frameworks.fastapi import compat
 from .frameworks.fastapi.protection import Protection, protection_of
-from .frameworks.fastapi.scope_dependency import Anonymous, ScopeDependency
+from .frameworks.fastapi.scope_dependency import Anonymous, Declaration, ScopeDependency
 from .frameworks.starlette.error_handlers import answer, answer_here
 from .graph import Plan
+from .guard.decision import Render
 from .guard.dependencies import DOCUMENTATION, DeclaringGuard, endpoints_of
-from .guard.policy import Public
+from .guard.policy import OnExpiry, Public
 from .scopes import Catalog, Ownership, Principal, Requirement
+from .tokens.clock import system_clock
 
 __all__ = ["Guard", "Ownership"]
 
 
-class Guard(DeclaringGuard, SecurityBase):
+class Guard(DeclaringGuard[Declaration], SecurityBase):
     """Guards the routes of a FastAPI application.
 
     Args:
@@ -56,8 +58,15 @@ class Guard(DeclaringGuard, SecurityBase):
         client_credentials_flow: document the client credentials flow.
         scheme_name: the name of the security scheme in OpenAPI.
         description: the description of the security scheme.
-        options: what `bailiwick.asgi.Guard` takes: `realm`, `resource`, `resource_metadata`, `disclose_scopes`,
-            `on_decision`, `on_expiry`, `now`.
+        realm: the protection space named in challenges.
+        resource: what this API is to OAuth clients; `protect` then serves its metadata, and challenges name it.
+        resource_metadata: URL of a metadata document (RFC 9728) that somebody else serves, or None.
+        disclose_scopes: whether a refusal says which scopes would have been needed.
+        on_decision: a plain function, called with a `Decision` after each decision of a gate; if it raises, the request is denied.
+        on_expiry: "close" ends a WebSocket when its token expires, with code 1008; "ignore" lets it live.
+        render: a plain function that is given a refusal and returns its content, as for `bailiwick.asgi.Guard`.
+        websocket_subprotocol: the name of a sub-protocol in which a WebSocket may bring its token, as for `bailiwick.asgi.Guard`.
+        now: the clock, in seconds since 1970-01-01 UTC.
 
     Source: RFC 6750; OpenAPI 3.1 section 4.8.27.
     """
@@ -73,10 +82,31 @@ class Guard(DeclaringGuard, SecurityBase):
         client_credentials_flow: bool = False,
         scheme_name: str = "oauth2",
         description: str | None = None,
-        **options: Any,
+        realm: str = "api",
+        resource: asgi.Resource | None = None,
+        resource_metadata: str | None = None,
+        disclose_scopes: bool = True,
+        on_decision: Callable[[asgi.Decision], None] | None = None,
+        on_expiry: OnExpiry = "close",
+        render: Render | None = None,
+        websocket_subprotocol: str | None = None,
+        now: Callable[[], float] = system_clock,
     ) -> None:
         compat.check_version()
-        DeclaringGuard.__init__(self, catalog, verifier, **options)
+        DeclaringGuard.__init__(
+            self,
+            catalog,
+            verifier,
+            realm=realm,
+            resource=resource,
+            resource_metadata=resource_metadata,
+            disclose_scopes=disclose_scopes,
+            on_decision=on_decision,
+            on_expiry=on_expiry,
+            render=render,
+            websocket_subprotocol=websocket_subprotocol,
+            now=now,
+        )
         self.scheme_name = scheme_name
         self.anonymous = Anonymous(self)
         # FastAPI reads it anew for each route that mentions the guard.
@@ -105,16 +135,28 @@ class Guard(DeclaringGuard, SecurityBase):
 
     # -- declared ------------------------------------------------------------------------------
 
-    def public(self, reason: str) -> Any:
+    def public(self, reason: str) -> Declaration:  # type: ignore[override]  # each framework has its own form
         """State that a route is open to everyone.
 
         Args:
             reason: why; it stands in the plan, for whoever reviews it.
         """
-        return params.Depends(Public(reason))
+        return Declaration(Public(reason))
 
-    def _need(self, requirement: Requirement | None, **more: Any) -> Any:
-        return params.Depends(ScopeDependency(self, requirement, **more))
+    def _declaration(self, requirement: Requirement | None, **more: Any) -> Declaration:
+        return Declaration(ScopeDependency(self, requirement, **more))
+
+    @property
+    def dependency(self) -> NoReturn:
+        """Refuse to be taken for `Depends(...)`, as FastAPI takes what stands in `dependencies=[...]`.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "A guard is no dependency by itself: write guard.requires(...), or Security(guard, scopes=[...]).",
+            id="BW123",
+        )
 
     # -- as a dependency: Security(guard, scopes=[...]) ----------------------------------------------
 
@@ -124,6 +166,7 @@ class Guard(DeclaringGuard, SecurityBase):
         Raises:
             BailiwickError: the refusal; it is answered as RFC 6750 says.
         """
+        self._warn_unprotected()
         answer_here(conn.scope, BailiwickError, self.handle_error)
         caller = await self.identify(conn.scope)
         self._insist(caller, security_scopes.scopes)
@@ -144,9 +187,9 @@ class Guard(DeclaringGuard, SecurityBase):
         self,
         app: FastAPI,
         *,
-        docs: Any = Public(DOCUMENTATION),  # noqa: B008 - immutable
-        mounts: Mapping[str, Any] | None = None,
-        default: Any = None,
+        docs: Declaration | Public | None = Public(DOCUMENTATION),  # noqa: B008 - immutable
+        mounts: Mapping[str, Declaration | Public | None] | None = None,
+        default: Declaration | Public | None = None,
     ) -> None:
         """Close an application by default, and refuse early.
 
@@ -174,6 +217,7 @@ class Guard(DeclaringGuard, SecurityBase):
             raise ConfigurationError(f"protect() takes a FastAPI application, not a {type(app).__name__}.")
         if protection_of(app) is not None:
             raise ConfigurationError("This application is protected already.")
+        self._note_protection()
         settled = {path: self._settling(value, f"mounts[{path!r}]") for path, value in (mounts or {}).items()}
         Protection(self, app, self._settling(docs, "docs"), settled, self._settling(default, "default")).install()
 

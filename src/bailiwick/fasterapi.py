@@ -21,28 +21,30 @@ Without `protect`, what is declared on an HTTP route still enforces itself. WebS
 dependencies by FasterAPI: only `protect` guards them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import asgi
 from .errors import BailiwickError, ConfigurationError
-from .frameworks.fasterapi.compat import Depends, Faster, Request, check_version
+from .frameworks.fasterapi.compat import Faster, Request, check_version
 from .frameworks.fasterapi.error_handlers import Refusal, sent
 from .frameworks.fasterapi.handlers import caller_of
 from .frameworks.fasterapi.openapi import scheme_of
 from .frameworks.fasterapi.protection import Protection, protection_of
-from .frameworks.fasterapi.scope_dependency import ScopeDependency, SecurityScopes
+from .frameworks.fasterapi.scope_dependency import PublicDependency, ScopeDependency, SecurityScopes
 from .frameworks.fasterapi.security import Security
 from .graph import Plan
 from .guard.asgi_types import Conn
+from .guard.decision import Render
 from .guard.dependencies import DOCUMENTATION, DeclaringGuard, endpoints_of
-from .guard.policy import Public
+from .guard.policy import OnExpiry, Public
 from .scopes import Catalog, Ownership, Principal, Requirement, all_of
+from .tokens.clock import system_clock
 
 __all__ = ["Guard", "Ownership", "Security", "SecurityScopes", "require_scope"]
 
 
-def require_scope(*names: str) -> Any:
+def require_scope(*names: str) -> ScopeDependency:
     """What an operation needs, in an application whose guard is known when it starts: all of these scopes.
 
     Use it in `Depends(require_scope("items:read"))`, as a default, or in `dependencies=[...]`; a
@@ -58,7 +60,7 @@ def require_scope(*names: str) -> Any:
     return ScopeDependency(None, all_of(*names))
 
 
-class Guard(DeclaringGuard):
+class Guard(DeclaringGuard[ScopeDependency]):
     """Guards the routes of a FasterAPI application.
 
     Args:
@@ -71,8 +73,15 @@ class Guard(DeclaringGuard):
         client_credentials_flow: document the client credentials flow.
         scheme_name: the name of the security scheme in OpenAPI.
         description: the description of the security scheme.
-        options: what `bailiwick.asgi.Guard` takes: `realm`, `resource`, `resource_metadata`, `disclose_scopes`,
-            `on_decision`, `on_expiry`, `now`.
+        realm: the protection space named in challenges.
+        resource: what this API is to OAuth clients; `protect` then serves its metadata, and challenges name it.
+        resource_metadata: URL of a metadata document (RFC 9728) that somebody else serves, or None.
+        disclose_scopes: whether a refusal says which scopes would have been needed.
+        on_decision: a plain function, called with a `Decision` after each decision of a gate; if it raises, the request is denied.
+        on_expiry: "close" ends a WebSocket when its token expires, with code 1008; "ignore" lets it live.
+        render: a plain function that is given a refusal and returns its content, as for `bailiwick.asgi.Guard`.
+        websocket_subprotocol: the name of a sub-protocol in which a WebSocket may bring its token, as for `bailiwick.asgi.Guard`.
+        now: the clock, in seconds since 1970-01-01 UTC.
 
     Raises:
         ConfigurationError: the installed FasterAPI is not supported, or an argument is wrong.
@@ -91,10 +100,30 @@ class Guard(DeclaringGuard):
         client_credentials_flow: bool = False,
         scheme_name: str = "oauth2",
         description: str | None = None,
-        **options: Any,
+        realm: str = "api",
+        resource: asgi.Resource | None = None,
+        resource_metadata: str | None = None,
+        disclose_scopes: bool = True,
+        on_decision: Callable[[asgi.Decision], None] | None = None,
+        on_expiry: OnExpiry = "close",
+        render: Render | None = None,
+        websocket_subprotocol: str | None = None,
+        now: Callable[[], float] = system_clock,
     ) -> None:
         check_version()
-        super().__init__(catalog, verifier, **options)
+        super().__init__(
+            catalog,
+            verifier,
+            realm=realm,
+            resource=resource,
+            resource_metadata=resource_metadata,
+            disclose_scopes=disclose_scopes,
+            on_decision=on_decision,
+            on_expiry=on_expiry,
+            render=render,
+            websocket_subprotocol=websocket_subprotocol,
+            now=now,
+        )
         self.scheme_name = scheme_name
         token_url, authorization_url = endpoints_of(verifier, token_url, authorization_url)
         self.scheme = scheme_of(
@@ -108,7 +137,7 @@ class Guard(DeclaringGuard):
 
     # -- declared ------------------------------------------------------------------------------
 
-    def require_scope(self, *names: str) -> Any:
+    def require_scope(self, *names: str) -> ScopeDependency:
         """What an operation needs: all of these scopes; usable wherever `requires` is.
 
         Args:
@@ -119,17 +148,17 @@ class Guard(DeclaringGuard):
         """
         requirement = all_of(*names)
         self.catalog.check(requirement, where="require_scope()")
-        return self._need(requirement)
+        return self._declaration(requirement)
 
-    def public(self, reason: str) -> Any:
+    def public(self, reason: str) -> PublicDependency:
         """State that a route is open to everyone.
 
         Args:
             reason: why; it stands in the plan, for whoever reviews it.
         """
-        return Depends(Public(reason))
+        return PublicDependency(Public(reason))
 
-    def _need(self, requirement: Requirement | None, **more: Any) -> Any:
+    def _declaration(self, requirement: Requirement | None, **more: Any) -> ScopeDependency:
         return ScopeDependency(self, requirement, **more)
 
     # -- as a dependency: Security(guard, scopes=[...]) ----------------------------------------------
@@ -156,6 +185,7 @@ class Guard(DeclaringGuard):
         Raises:
             BailiwickError: the refusal.
         """
+        self._warn_unprotected()
         caller = await self.authenticate(conn)
         self._insist(caller, scopes)
         return caller
@@ -198,9 +228,9 @@ class Guard(DeclaringGuard):
         self,
         app: Any,
         *,
-        docs: Any = Public(DOCUMENTATION),  # noqa: B008 - immutable
-        mounts: Mapping[str, Any] | None = None,
-        default: Any = None,
+        docs: ScopeDependency | PublicDependency | Public | None = Public(DOCUMENTATION),  # noqa: B008 - immutable
+        mounts: Mapping[str, ScopeDependency | PublicDependency | Public | None] | None = None,
+        default: ScopeDependency | PublicDependency | Public | None = None,
     ) -> None:
         """Close an application by default, and refuse early.
 
@@ -228,6 +258,7 @@ class Guard(DeclaringGuard):
             raise ConfigurationError(f"protect() takes a FasterAPI application, not a {type(app).__name__}.")
         if protection_of(app) is not None:
             raise ConfigurationError("This application is protected already.")
+        self._note_protection()
         settled = {path: self._settling(value, f"mounts[{path!r}]") for path, value in (mounts or {}).items()}
         Protection(self, app, self._settling(docs, "docs"), settled, self._settling(default, "default")).install()
 

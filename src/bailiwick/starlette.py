@@ -13,8 +13,7 @@ app = Starlette(routes=[Route("/report", report), Mount("/files", guard.wrap(Sta
 guard.protect(app)
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,15 +24,14 @@ from starlette.websockets import WebSocket
 
 from . import asgi
 from .errors import ConfigurationError
-from .frameworks.starlette.endpoint_metadata import MARK, PublicMark, name_of
-from .frameworks.starlette.endpoints import guarded_endpoint
+from .frameworks.starlette.endpoint_metadata import MARK, PublicMark
+from .frameworks.starlette.endpoints import RequirementMark
 from .frameworks.starlette.error_handlers import answer
 from .frameworks.starlette.fallback import is_readable
 from .frameworks.starlette.protection import Protection, protection_of
 from .frameworks.starlette.route_reader import Walk
 from .graph import Access, Kind, Plan, RoutePlan, combine
-from .graph.signature import source_of
-from .guard.policy import as_requirement, closes_on_expiry, step_up_of
+from .guard.policy import OnExpiry, as_requirement, closes_on_expiry, step_up_of
 from .scopes import Requirement
 
 __all__ = ["Guard"]
@@ -50,10 +48,10 @@ class Guard(asgi.Guard):
     def requires(
         self,
         *scopes: str | Requirement,
-        acr: str | tuple[str, ...] = (),
+        acr: str | Sequence[str] = (),
         max_age: int | None = None,
-        on_expiry: str | None = None,
-    ) -> Callable[[Any], Any]:
+        on_expiry: OnExpiry | None = None,
+    ) -> RequirementMark:
         """Decorate an endpoint: a function (sync or async) or a class, for HTTP or WebSocket.
 
         Args:
@@ -66,22 +64,22 @@ class Guard(asgi.Guard):
             ConfigurationError: a scope is not in the catalog.
         """
         requirement = as_requirement(scopes, self.catalog, where="requires()")
-        return self._decorator(
+        return self._mark(
             Access.GUARDED,
             requirement,
-            step_up=step_up_of(acr, max_age),
+            step_up=step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age),
             close_on_expiry=closes_on_expiry(on_expiry),
         )
 
-    def optional(self, *scopes: str | Requirement) -> Callable[[Any], Any]:
+    def optional(self, *scopes: str | Requirement) -> RequirementMark:
         """Decorate an endpoint for which a caller may be anonymous; a bad token is always answered 401.
 
         Args:
             scopes: what a caller needs who does present a token.
         """
-        return self._decorator(Access.OPTIONAL, as_requirement(scopes, self.catalog, where="optional()"))
+        return self._mark(Access.OPTIONAL, as_requirement(scopes, self.catalog, where="optional()"))
 
-    def public(self, reason: str) -> PublicMark:
+    def public(self, reason: str) -> PublicMark:  # type: ignore[override]  # each framework has its own form
         """State that an endpoint is open to everyone; also for `default=` and `mounts=` of `protect`.
 
         Args:
@@ -89,18 +87,17 @@ class Guard(asgi.Guard):
         """
         return PublicMark(reason)
 
-    def _decorator(self, access: Access, requirement: Requirement | None, **more: Any) -> Callable[[Any], Any]:
+    def _mark(self, access: Access, requirement: Requirement | None, **more: Any) -> RequirementMark:
         both, rule = combine([requirement] if requirement is not None else [], self.catalog, where="requires()")
-        plan = RoutePlan("", (), Kind.HTTP, "", "", access, both, rule=rule, **more)
+        return RequirementMark(self, RoutePlan("", (), Kind.HTTP, "", "", access, both, rule=rule, **more))
 
-        def decorate(endpoint: Any) -> Any:
-            return guarded_endpoint(self, replace(plan, name=name_of(endpoint), source=source_of(endpoint)), endpoint)
-
-        setattr(decorate, MARK, plan)
-        decorate.guard = self  # type: ignore[attr-defined]  # read where it settles a group
-        return decorate
-
-    def protect(self, app: Starlette, *, mounts: Mapping[str, Any] | None = None, default: Any = None) -> None:
+    def protect(
+        self,
+        app: Starlette,
+        *,
+        mounts: Mapping[str, RequirementMark | PublicMark] | None = None,
+        default: RequirementMark | PublicMark | None = None,
+    ) -> None:
         """Close an application by default: its start fails if a reachable route is not settled.
 
         Args:

@@ -1,6 +1,11 @@
-"""Types are part of what users rely on: mypy, strict, over code as they write it and over their mistakes."""
+"""Types are part of what users rely on: mypy, strict, and pyright over code as they write it and over their mistakes.
 
+Pyright needs Node, and `npm install` in tests/clients/node; without them its tests are skipped, and say why.
+"""
+
+import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from subprocess import run
@@ -51,3 +56,33 @@ def test_mistakes_are_noticed_by_a_type_checker_and_nothing_else_is(cache):
     }
 
     assert noticed == expected, done.stdout + done.stderr
+
+
+def pyright(file):
+    """The lines that pyright complains about, with what it says."""
+    node, program = shutil.which("node"), ROOT / "tests" / "clients" / "node" / "node_modules" / "pyright" / "index.js"
+    if node is None or not program.is_file():
+        pytest.skip("pyright is not installed: npm install --prefix tests/clients/node")
+    done = run(
+        [node, str(program), "--pythonpath", sys.executable, "--outputjson", str(HERE / file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        cwd=HERE,
+    )
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    return {one["range"]["start"]["line"] + 1: one["message"] for one in found if one["severity"] == "error"}
+
+
+@pytest.mark.slow
+def test_pyright_sees_the_same_types_in_what_users_write():
+    assert not pyright("users.py")
+
+
+@pytest.mark.slow
+def test_pyright_notices_the_same_mistakes():
+    lines = (HERE / "mistakes.py").read_text().splitlines()
+    noticed = pyright("mistakes.py")
+
+    assert noticed.keys() == {number for number, line in enumerate(lines, 1) if "# expect:" in line}, noticed

@@ -1,14 +1,28 @@
 """What users write, as a type checker sees it; `test_types.py` runs mypy over it."""
 
-from typing import Annotated, assert_type
+from collections.abc import Callable
+from typing import Annotated, Any, assert_type
 
 from fastapi import FastAPI, Security
 from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bailiwick import Catalog, Principal, Requirement, Scope, ScopeSet, all_of, any_of, asgi, starlette
+from bailiwick import (
+    Catalog,
+    Principal,
+    Requirement,
+    Scope,
+    ScopeSet,
+    all_of,
+    any_of,
+    asgi,
+    fastapi,
+    fasterapi,
+    starlette,
+)
 from bailiwick.fastapi import Guard, Ownership
 from bailiwick.graph import Plan
 from bailiwick.tokens import JWTVerifier, Keyring
@@ -58,6 +72,10 @@ async def delete(name: str) -> str:
     return name
 
 
+def number(request: Request) -> int:
+    return 1
+
+
 plain = starlette.Guard(catalog, verifier)
 
 
@@ -72,8 +90,18 @@ async def health(request: Request) -> Response:
     return PlainTextResponse("well")
 
 
+@plain.optional("users:read")
+class Page(HTTPEndpoint):
+    async def get(self, request: Request) -> Response:
+        return await page(request)
+
+
+assert_type(Page, type[Page])
+count: Callable[[Request], int] = plain.requires("users:read")(number)
+
+
 site = Starlette(routes=[Route("/", page), Route("/health", health)])
-plain.protect(site)
+plain.protect(site, default=plain.requires(max_age=60, acr=["gold"]), mounts={"/x": plain.public("logos")})
 
 
 def heard(decision: asgi.Decision) -> None:
@@ -92,4 +120,35 @@ class Own:
         return Principal("somebody", ScopeSet(), claims={"from": token})
 
 
+def heard_closely(conn: asgi.Conn, ends: asgi.OnExpiry) -> object:
+    return conn["type"], ends
+
+
 asgi.Guard(catalog, Own())
+fastapi.Guard(
+    catalog,
+    Own(),
+    token_url="token",
+    authorization_url=None,
+    password_flow=True,
+    scheme_name="people",
+    realm="api",
+    resource=asgi.Resource("https://api.example", scopes_supported=("users:read",)),
+    disclose_scopes=False,
+    on_decision=heard,
+    on_expiry="ignore",
+    now=lambda: 1.0,
+)
+assert_type(asgi.Guard(catalog, Own()).public("why"), asgi.Public)
+sent = Principal("ada", ScopeSet()).to_dict()
+assert_type(sent["subject"], Any)
+
+faster = fasterapi.Guard(catalog, Own(), on_expiry="close", resource_metadata="https://api.example/meta")
+any_application: Any = object()
+
+
+def faster_application() -> None:
+    faster.protect(any_application, default=faster.requires("users:read"), docs=faster.public("documentation"))
+    faster.require_scope("users:read")
+    fasterapi.require_scope("users:read")
+    assert_type(faster.plan(any_application), Plan)

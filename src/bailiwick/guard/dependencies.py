@@ -1,17 +1,20 @@
 """What the doors have in common whose frameworks run dependencies: declaring a requirement as one of them."""
 
+import logging
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import StepUp
-from bailiwick.guard.decision import Verifier
 from bailiwick.guard.guard import Guard
-from bailiwick.guard.policy import Public, as_requirement, check_step_up, closes_on_expiry, step_up_of
-from bailiwick.scopes import Catalog, Ownership, Principal, Requirement, Rule, all_of, any_of
+from bailiwick.guard.policy import OnExpiry, Public, as_requirement, check_step_up, closes_on_expiry, step_up_of
+from bailiwick.scopes import Ownership, Principal, Requirement, Rule, all_of, any_of
 
 __all__ = ["DOCUMENTATION", "DeclaringGuard", "ScopeDependencyBase", "endpoints_of", "is_uncalled"]
+
+log = logging.getLogger("bailiwick.guard")
 
 DOCUMENTATION: Final = "API documentation"
 KEPT: Final = 4096
@@ -117,30 +120,55 @@ class ScopeDependencyBase:
         return Ownership(caller, self.owner) if self.owner is not None else caller
 
 
-class DeclaringGuard(Guard):
-    """The declarations of a guard whose framework runs dependencies."""
+Declaration = TypeVar("Declaration")
 
-    def __init__(self, catalog: Catalog, verifier: Verifier, **options: Any) -> None:
-        super().__init__(catalog, verifier, **options)
-        self._rules: dict[tuple[str, ...], Rule] = {}
-        self._made: dict[tuple[Any, ...], Any] = {}
+
+class DeclaringGuard(Guard, Generic[Declaration]):
+    """Declares requirements as dependencies of a framework; `Declaration` is the framework's form of one."""
+
+    # Whether any guard of this process was given an application: a second guard on a route need not be.
+    _any_protects: ClassVar[bool] = False
+    _has_warned = False
+
+    @cached_property
+    def _rules(self) -> dict[tuple[str, ...], Rule]:
+        return {}
+
+    @cached_property
+    def _made(self) -> dict[tuple[Any, ...], Declaration]:
+        return {}
 
     @abstractmethod
-    def _need(self, requirement: Requirement | None, **more: Any) -> Any:
-        """A requirement in the framework's form.
+    def _declaration(
+        self,
+        requirement: Requirement | None,
+        *,
+        optional: bool = False,
+        step_up: StepUp | None = None,
+        close_on_expiry: bool = False,
+        owner: Requirement | None = None,
+    ) -> Declaration:
+        """Return a requirement in the framework's form; the arguments are those of `ScopeDependencyBase`."""
 
-        Args:
-            requirement: the scopes.
-            more: what `ScopeDependencyBase` takes besides.
-        """
+    def _note_protection(self) -> None:
+        DeclaringGuard._any_protects = True
+
+    def _warn_unprotected(self) -> None:
+        """Say once that nobody called `protect`: what declares nothing is open, and a refusal comes after the body is read."""
+        if not (self._has_warned or DeclaringGuard._any_protects):
+            self._has_warned = True
+            log.warning(
+                "no application was given to guard.protect(app): routes that declare nothing are open, and requests are refused "
+                "only after their bodies were read"
+            )
 
     def requires(
         self,
         *scopes: str | Requirement,
         acr: str | Sequence[str] = (),
         max_age: int | None = None,
-        on_expiry: str | None = None,
-    ) -> Any:
+        on_expiry: OnExpiry | None = None,
+    ) -> Declaration:
         """What an operation needs: all of these scopes or requirements; none means any valid token.
 
         Use it in `dependencies=[...]` of whatever takes them, or for a parameter, which then
@@ -159,16 +187,16 @@ class DeclaringGuard(Guard):
         if not plain or not all(isinstance(one, str) for one in scopes):
             requirement = as_requirement(scopes, self.catalog, where="requires()")
             step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
-            return self._need(requirement, step_up=step_up, close_on_expiry=closes_on_expiry(on_expiry))
+            return self._declaration(requirement, step_up=step_up, close_on_expiry=closes_on_expiry(on_expiry))
         # Few sets of scopes stand in front of many routes, and frameworks read each requirement that they have not met.
         made = self._made.get(scopes)
         if made is None:
-            made = self._need(as_requirement(scopes, self.catalog, where="requires()"))
+            made = self._declaration(as_requirement(scopes, self.catalog, where="requires()"))
             if len(self._made) < KEPT:
                 self._made[scopes] = made
         return made
 
-    def optional(self, *scopes: str | Requirement) -> Any:
+    def optional(self, *scopes: str | Requirement) -> Declaration:
         """Where a caller may be anonymous: no token gives None, a bad token is always answered 401.
 
         Args:
@@ -177,9 +205,9 @@ class DeclaringGuard(Guard):
         Raises:
             ConfigurationError: a scope is not in the catalog.
         """
-        return self._need(as_requirement(scopes, self.catalog, where="optional()"), optional=True)
+        return self._declaration(as_requirement(scopes, self.catalog, where="optional()"), optional=True)
 
-    def owner_or(self, anyone: str | Requirement, *, own: str | Requirement) -> Any:
+    def owner_or(self, anyone: str | Requirement, *, own: str | Requirement) -> Declaration:
         """Own things with `own`, anybody's with `anyone`; the parameter receives an `Ownership`.
 
         Args:
@@ -190,7 +218,7 @@ class DeclaringGuard(Guard):
             ConfigurationError: a scope is not in the catalog.
         """
         wide, narrow = all_of(anyone), all_of(own)
-        return self._need(as_requirement((any_of(narrow, wide),), self.catalog, where="owner_or()"), owner=wide)
+        return self._declaration(as_requirement((any_of(narrow, wide),), self.catalog, where="owner_or()"), owner=wide)
 
     def _insist(self, caller: Principal, scopes: Sequence[str]) -> None:
         """Insist on the scopes of one `Security(guard, scopes=[...])`, those above it included.
@@ -222,5 +250,5 @@ class DeclaringGuard(Guard):
         if value is None or isinstance(value, ScopeDependencyBase | Public):
             return value
         raise ConfigurationError(
-            f"{where} takes guard.requires(...) or guard.public(...), not a {type(value).__name__}."
+            f"{where} takes guard.requires(...), guard.optional(...) or guard.public(...), not a {type(value).__name__}."
         )

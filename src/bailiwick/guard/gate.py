@@ -11,7 +11,7 @@ from bailiwick.errors import BailiwickError
 from bailiwick.graph.plan import RoutePlan
 from bailiwick.guard.asgi_types import ASGIApp, Conn, Receive, Send
 from bailiwick.guard.decision import Admitted, Decider, NeedsAwait, decide
-from bailiwick.guard.policy import both_of
+from bailiwick.guard.policy import OnExpiry, both_of
 from bailiwick.guard.route_match import entry_for
 from bailiwick.guard.token_deadline import SOCKET, ConnectionState, TokenDeadline
 from bailiwick.scopes import Principal
@@ -22,7 +22,7 @@ __all__ = ["Gate", "gate_around", "gate_behind"]
 class Refusing(Decider, Protocol):
     """What a gate needs of a guard: a decision, and the words of a refusal."""
 
-    on_expiry: str
+    on_expiry: OnExpiry
 
     async def refuse(self, error: BailiwickError, conn: Conn, receive: Receive, send: Send) -> None:
         """Send a refusal."""

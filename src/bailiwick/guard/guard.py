@@ -3,7 +3,7 @@
 import inspect
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,7 +21,7 @@ from bailiwick.guard.decision import (
     verify_now_of,
 )
 from bailiwick.guard.gate import Gate, gate_around
-from bailiwick.guard.policy import Public, closes_on_expiry, step_up_of
+from bailiwick.guard.policy import OnExpiry, Public, closes_on_expiry, step_up_of
 from bailiwick.guard.protected_resource import Resource
 from bailiwick.guard.token_deadline import POLICY_VIOLATION
 from bailiwick.scopes import Catalog, Principal, Requirement, all_of
@@ -67,15 +67,14 @@ class Guard:
         resource_metadata: str | None = None,
         disclose_scopes: bool = True,
         on_decision: Callable[[Decision], None] | None = None,
-        on_expiry: str = "close",
+        on_expiry: OnExpiry = "close",
         render: Render | None = None,
         websocket_subprotocol: str | None = None,
         now: Callable[[], float] = system_clock,
     ) -> None:
         if not isinstance(catalog, Catalog):
             raise ConfigurationError(f"A guard needs a Catalog, not a {type(catalog).__name__}.")
-        if not callable(getattr(verifier, "verify", None)):
-            raise ConfigurationError("A guard needs a verifier with an async verify(token) method.")
+        _check_verifier(verifier)
         if websocket_subprotocol is not None and not _SUBPROTOCOL.fullmatch(websocket_subprotocol):
             raise ConfigurationError(
                 f"websocket_subprotocol is the name of a sub-protocol (RFC 6455 section 4.1), not {websocket_subprotocol!r}."
@@ -89,6 +88,8 @@ class Guard:
             raise ConfigurationError("Give a guard resource or resource_metadata, not both.")
         if resource is not None:
             resource_metadata = resource.metadata_url
+            if resource.scopes_supported:
+                catalog.check(all_of(*resource.scopes_supported), where="Resource(scopes_supported=...)")
         self.resource = resource
         self.catalog = catalog
         self.verifier = verifier
@@ -113,7 +114,7 @@ class Guard:
 
     # -- declared ------------------------------------------------------------------------------
 
-    def public(self, reason: str) -> Any:
+    def public(self, reason: str) -> Public:
         """State that something is open to everyone.
 
         Args:
@@ -127,9 +128,9 @@ class Guard:
         requirement: Requirement | str | None = None,
         *,
         path: str = "",
-        acr: str | tuple[str, ...] = (),
+        acr: str | Sequence[str] = (),
         max_age: int | None = None,
-        on_expiry: str | None = None,
+        on_expiry: OnExpiry | None = None,
     ) -> "Gate":
         """Put a gate in front of any ASGI application: a mounted framework, static files, anything.
 
@@ -147,7 +148,7 @@ class Guard:
         needed = [all_of(requirement)] if requirement is not None else []
         name = getattr(app, "__name__", type(app).__name__)
         both, rule = combine(needed, self.catalog, where=path or name)
-        step_up = step_up_of(acr, max_age)
+        step_up = step_up_of(acr if isinstance(acr, str) else tuple(acr), max_age)
         route = RoutePlan(
             path,
             (),
@@ -178,7 +179,7 @@ class Guard:
         document: dict[str, Any] = {
             "resource": self.resource.identifier,
             "authorization_servers": list(self.resource.authorization_servers),
-            "scopes_supported": list(plan.scopes),
+            "scopes_supported": list(dict.fromkeys((*plan.scopes, *self.resource.scopes_supported))),
             "bearer_methods_supported": ["header"],
         }
         if self.resource.name:
@@ -273,6 +274,28 @@ class Guard:
 # What a guard decides by, and its gates were compiled from.
 _FIXED: Final = frozenset({"catalog", "on_decision", "on_expiry", "resource", "verifier"})
 _SUBPROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110 section 5.6.2
+
+
+def _check_verifier(verifier: object) -> None:
+    """Refuse what cannot verify, and say what was meant.
+
+    Raises:
+        ConfigurationError: it has no method `verify`, or is a class.
+    """
+    name = verifier.__name__ if inspect.isclass(verifier) else type(verifier).__name__
+    wrong = "A guard needs a verifier: an object with an async verify(token) method"
+    if callable(getattr(verifier, "verifier", None)):  # an AuthorizationServer; or its class
+        raise ConfigurationError(
+            f"{wrong}. Of an {name} that is server.verifier(): write Guard(catalog, server.verifier())."
+        )
+    if inspect.ismethod(verifier) and verifier.__name__ == "verifier":
+        raise ConfigurationError(f"{wrong}. Call the method: write Guard(catalog, server.verifier()).")
+    if inspect.isclass(verifier):
+        raise ConfigurationError(f"{wrong}, not a class: write Guard(catalog, {name}(...)).")
+    if isinstance(verifier, Catalog):
+        raise ConfigurationError(f"{wrong}, and the catalog first: write Guard(catalog, verifier).")
+    if not callable(getattr(verifier, "verify", None)):
+        raise ConfigurationError(f"{wrong}, not a {name}.")
 
 
 def _check_hook(hook: Any) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph.plan import Access, RoutePlan, StepUp, combine
@@ -10,6 +10,7 @@ from bailiwick.scopes import Catalog, Principal, Requirement, all_of
 from bailiwick.tokens.bearer import StepUpNeeded
 
 __all__ = [
+    "OnExpiry",
     "Public",
     "access_of",
     "as_requirement",
@@ -53,6 +54,9 @@ def as_requirement(scopes: tuple[str | Requirement, ...], catalog: Catalog, *, w
     requirement = all_of(*scopes)
     catalog.check(requirement, where=where)
     return requirement
+
+
+OnExpiry = Literal["close", "ignore"]  # what becomes of a connection whose token expires
 
 
 def closes_on_expiry(on_expiry: str | None) -> bool:

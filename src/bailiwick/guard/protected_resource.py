@@ -18,6 +18,7 @@ class Resource:
         authorization_servers: the issuers whose tokens it takes.
         name: what people call it.
         documentation: URL of the developers' documentation, or None.
+        scopes_supported: further scopes to be named in its metadata, besides those that some route requires: such as handlers check.
 
     Raises:
         ConfigurationError: the identifier is no absolute https URL without query and fragment; http is taken for
@@ -30,8 +31,12 @@ class Resource:
     authorization_servers: tuple[str, ...] = ()
     name: str = ""
     documentation: str | None = None
+    scopes_supported: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        given: object = self.scopes_supported
+        if isinstance(given, str | bytes):
+            raise ConfigurationError("scopes_supported takes a list of scopes, not a text (rule 7).", id="BW104")
         # urlsplit drops a query or fragment that is empty; clients compare the whole text (section 3.3).
         parts = urlsplit(self.identifier)
         if parts.scheme not in {"https", "http"} or not parts.hostname or {"?", "#"} & set(self.identifier):

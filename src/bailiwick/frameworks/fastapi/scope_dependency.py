@@ -1,20 +1,44 @@
 """What a route can declare, as dependencies of FastAPI: a requirement, ownership, or an anonymous caller."""
 
 import inspect
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from fastapi import params
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
+from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.fastapi.compat import is_overridden, solve_here
 from bailiwick.guard.dependencies import ScopeDependencyBase
 from bailiwick.scopes import Ownership, Principal, Requirement
 
-__all__ = ["Anonymous", "ScopeDependency"]
+__all__ = ["Anonymous", "Declaration", "ScopeDependency"]
 
 
 _CONNECTION: Final = inspect.Parameter("conn", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
+
+
+class Declaration(params.Depends):
+    """Marks what `guard.requires(...)`, `optional`, `owner_or` and `public` declare; FastAPI takes it wherever it takes `Depends(...)`."""
+
+    def __call__(self, *_values: object, **_more: object) -> NoReturn:
+        """Refuse to decorate.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "guard.requires(...) decorates no FastAPI function: write @app.get(..., dependencies=[guard.requires(...)]), or take "
+            "caller: Annotated[Principal, guard.requires(...)] as a parameter.",
+            id="BW123",
+        )
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        # FastAPI asks for it where this is wrapped once more.
+        raise ConfigurationError(
+            "guard.requires(...) is a dependency already: write it without Depends(...).", id="BW123"
+        )
 
 
 class ScopeDependency(ScopeDependencyBase):

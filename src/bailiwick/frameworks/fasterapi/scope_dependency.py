@@ -11,9 +11,10 @@ from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.frameworks.fasterapi.compat import Depends, PlainSecurityScopes, Request
 from bailiwick.graph.dependant import describe
 from bailiwick.guard.dependencies import ScopeDependencyBase
+from bailiwick.guard.policy import Public
 from bailiwick.scopes import Requirement
 
-__all__ = ["ScopeDependency", "SecurityMarker", "SecurityScopes"]
+__all__ = ["PublicDependency", "ScopeDependency", "SecurityMarker", "SecurityScopes"]
 
 log = logging.getLogger("bailiwick.guard")
 
@@ -73,6 +74,13 @@ class ScopeDependency(ScopeDependencyBase, Depends):  # type: ignore[misc]  # Fa
             return self.check(await guard.authorize(conn, security_scopes.scopes if security_scopes else ()))
         except BailiwickError as error:
             raise guard.as_http(error) from error
+
+
+class PublicDependency(Depends):  # type: ignore[misc]  # FasterAPI ships no types
+    """Marks a route as open to everyone; made by `guard.public`."""
+
+    def __init__(self, public: Public) -> None:
+        super().__init__(public)
 
 
 class SecurityMarker(Depends):  # type: ignore[misc]  # FasterAPI ships no types

@@ -14,7 +14,7 @@ from bailiwick.graph.signature import source_of
 from bailiwick.guard.gate import Gate, gate_behind
 from bailiwick.guard.policy import Public
 
-__all__ = ["GATE", "MARK", "PublicMark", "declared_at", "declared_by", "gates_at", "name_of"]
+__all__ = ["GATE", "MARK", "Endpoint", "PublicMark", "declared_at", "declared_by", "gates_at", "name_of"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 

@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -12,15 +13,16 @@ from starlette.requests import Request
 from starlette.websockets import WebSocket
 
 from bailiwick.errors import BailiwickError, ConfigurationError
-from bailiwick.frameworks.starlette.endpoint_metadata import GATE, MARK, declared_at
+from bailiwick.frameworks.starlette.endpoint_metadata import GATE, MARK, Endpoint, declared_at, name_of
 from bailiwick.frameworks.starlette.error_handlers import answer_here, refusal, refuse_socket, response_of
 from bailiwick.frameworks.starlette.gates import EndpointGate
 from bailiwick.graph import Access, RoutePlan
+from bailiwick.graph.signature import source_of
 from bailiwick.guard.gate import Gate, gate_around
 from bailiwick.guard.policy import both_of
 from bailiwick.scopes import Principal
 
-__all__ = ["FunctionGate", "guarded_endpoint"]
+__all__ = ["FunctionGate", "RequirementMark", "guarded_endpoint"]
 
 log = logging.getLogger("bailiwick.guard")
 
@@ -171,3 +173,22 @@ def _check_arguments(endpoint: Any, name: str) -> None:
             f"{name}({', '.join(needed)}) is called with more than a request or a WebSocket, as the method of a class is. "
             "Decorate the class, or an endpoint function."
         )
+
+
+class RequirementMark:
+    """Puts an endpoint behind a gate: what `guard.requires(...)` and `guard.optional(...)` return; also for `default=` and `mounts=`.
+
+    Args:
+        guard: the guard that decides.
+        plan: what is declared.
+    """
+
+    def __init__(self, guard: Any, plan: RoutePlan) -> None:
+        self.guard = guard
+        setattr(self, MARK, plan)
+
+    def __call__(self, endpoint: Endpoint) -> Endpoint:
+        """Return the endpoint behind its gate, of the same kind."""
+        plan = replace(getattr(self, MARK), name=name_of(endpoint), source=source_of(endpoint))
+        guarded: Endpoint = guarded_endpoint(self.guard, plan, endpoint)
+        return guarded
