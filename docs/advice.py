@@ -57,7 +57,7 @@ ADVICE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
     "BW406": ((400,), "Log in again. If it was no mistake of the program, somebody has the token: see the journal."),
     "BW407": ((400,), "Type both again. After several wrong ones, wait."),
     "BW408": ((400,), "Send `application/x-www-form-urlencoded`, or JSON to register."),
-    "BW409": ((413,), "Send at most 64 KiB."),
+    "BW409": ((413,), "Send at most 64 KiB, and at most 8 KiB of an authorization request that is pushed."),
     "BW410": ((400,), "Name one API that this authority has. To exchange a token for another API: let the person consent to it, or the operator name it for your client: `bailiwick client exchange-targets`."),
     "BW411": ((400, 403), "Let the operator name the API for this client: `--introspects`."),
     "BW412": ((400, 403, 404), "Nothing: they said no. Ask again only if they want it."),

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from bailiwick.authority.attempts import FREE, FREE_TOGETHER, network_of
-from bailiwick.authority.records import Origin
+from bailiwick.authority.clients import digest_secret
+from bailiwick.authority.records import Event, Origin
 from bailiwick.errors import InvalidToken, Refused, Unavailable
 from bailiwick.tokens import Revocations
 
@@ -72,6 +74,34 @@ async def test_a_weak_secret_of_a_client_cannot_be_guessed_for_ever(world):
         assert await world.refused(show(f"guess {number}")) == ("invalid_client", "BW401")
     assert await world.refused(show("hunter2!")) == SLOWED
     assert (await show("hunter2!", "192.0.2.1")).access_token
+
+
+@pytest.mark.parametrize("secret", ["s" * 64, "correct horse battery staple, and so on", "hunter2 " * 20])
+async def test_a_long_secret_that_somebody_chose_cannot_be_guessed_for_ever_either(world, secret):
+    await world.admin.create_client("old", grants=["client_credentials"], scopes=["users:read"], secret=secret)
+    assert (await world.store.client("old")).secret.startswith("$argon2id$")
+    form = {"grant_type": "client_credentials", "client_id": "old"}
+    for number in range(FREE):
+        wrong = form | {"client_secret": f"guess {number}"}
+        assert await world.refused(world.ask(**wrong)) == ("invalid_client", "BW401")
+    assert await world.refused(world.ask(**form, client_secret=secret)) == SLOWED
+
+
+async def test_a_long_secret_that_somebody_chose_before_is_kept_slowly_from_its_next_use(world):
+    secret = "s" * 40
+    await world.admin.create_client("old", grants=["client_credentials"], scopes=["users:read"], secret=secret)
+    kept = await world.store.client("old")
+    assert await world.store.change(
+        replace(kept, secret=digest_secret(secret)), Event(world.now, "as before", "tester")
+    )
+    form = {"grant_type": "client_credentials", "client_id": "old"}
+    assert await world.refused(world.ask(**form, client_secret="t" * 40)) == ("invalid_client", "BW401")
+    assert (await world.store.client("old")).secret == digest_secret(secret)
+    assert (await world.ask(**form, client_secret=secret)).scope
+    assert (await world.store.client("old")).secret.startswith("$argon2id$")
+    assert len(await world.lines("client.secret_rehashed")) == 1
+    assert (await world.ask(**form, client_secret=secret)).scope
+    assert len(await world.lines("client.secret_rehashed")) == 1
 
 
 async def test_a_strong_secret_needs_no_count_so_nobody_can_keep_its_client_out(world):

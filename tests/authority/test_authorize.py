@@ -192,8 +192,8 @@ async def test_a_state_that_is_no_state_is_refused_and_not_sent_back(flows, stat
 async def test_r9207_01_the_issuer_stands_in_success_and_error_and_equals_the_metadata(flows):
     good = told(await flows.decide(await flows.authorize()))
     bad = told(await flows.decide(await flows.authorize(prompt="consent"), approved=False))
-    assert good["iss"] == bad["iss"] == flows.authority.metadata()["issuer"]
-    assert flows.authority.metadata()["authorization_response_iss_parameter_supported"] is True
+    assert good["iss"] == bad["iss"] == (await flows.authority.metadata())["issuer"]
+    assert (await flows.authority.metadata())["authorization_response_iss_parameter_supported"] is True
 
 
 async def test_the_redirect_uris_own_query_is_kept(flows):

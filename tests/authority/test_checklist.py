@@ -46,7 +46,7 @@ def test_a_row_names_tests_that_exist_or_says_why_there_are_none(row):
 
 @pytest.mark.anyio
 async def test_r8414_06_r9207_04_r8628_17_what_clients_look_for_is_in_the_metadata(flows):
-    document = flows.authority.metadata()
+    document = await flows.authority.metadata()
     assert document["code_challenge_methods_supported"] == ["S256"]
     assert document["authorization_response_iss_parameter_supported"] is True
     assert document["authorization_endpoint"] == f"{flows.issuer}/authorize"

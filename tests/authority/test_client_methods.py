@@ -3,15 +3,18 @@
 import asyncio
 import json
 import secrets
+from dataclasses import replace
 
 import pytest
 
 from bailiwick.authority import Settings, TokenRequest
-from bailiwick.authority.records import Resource
+from bailiwick.authority.assertion import MAX_CLIENT_KEYS
+from bailiwick.authority.records import Event, Resource
 from bailiwick.authority.request import ASSERTION_TYPE, Certificate
 from bailiwick.errors import ConfigurationError, Refused
 from bailiwick.storage.sqlite import SQLiteStore
-from bailiwick.tokens import Keyring, Signer, SigningKey
+from bailiwick.tokens import Key, Keyring, Signer, SigningKey
+from bailiwick.tokens import keys as keys_module
 
 pytestmark = pytest.mark.anyio
 
@@ -259,8 +262,10 @@ async def test_certificates_are_believed_only_where_the_proxy_is_trusted(make_fl
     untrusting = await furnished(make_flows, store=signed.flows.store.__class__(), trusted=False)
     with pytest.raises(ConfigurationError):
         await untrusting.flows.admin.create_client("tls", grants=["client_credentials"], scopes=["users:read"], tls=DNS)
-    assert "tls_client_auth" not in untrusting.flows.authority.metadata()["token_endpoint_auth_methods_supported"]
-    assert "tls_client_auth" in signed.flows.authority.metadata()["token_endpoint_auth_methods_supported"]
+    assert (
+        "tls_client_auth" not in (await untrusting.flows.authority.metadata())["token_endpoint_auth_methods_supported"]
+    )
+    assert "tls_client_auth" in (await signed.flows.authority.metadata())["token_endpoint_auth_methods_supported"]
 
 
 async def test_a_setting_taken_back_ends_belief_in_certificates(make_flows, signed):
@@ -277,9 +282,78 @@ async def test_a_certificate_that_is_named_badly_is_refused(make_flows, tls):
 
 
 async def test_r8414_07_the_algorithms_of_assertions_are_published_without_none(signed):
-    document = signed.flows.authority.metadata()
+    document = await signed.flows.authority.metadata()
     assert "private_key_jwt" in document["token_endpoint_auth_methods_supported"]
     algorithms = document["token_endpoint_auth_signing_alg_values_supported"]
     assert "ES256" in algorithms
     assert "none" not in algorithms
     assert not [name for name in algorithms if name.startswith("HS")]
+
+
+# -- how many keys ------------------------------------------------------------------------------------------
+
+
+def key_set(number, *more, named=True):
+    """As many keys, the last ones given; all of them are real."""
+    keys = [*(SigningKey.generate("ES256") for _ in range(number - len(more))), *more]
+    members = [{**key.to_jwk(), "kid": f"k{place}"} for place, key in enumerate(keys)]
+    return json.dumps({"keys": members if named else [{k: v for k, v in one.items() if k != "kid"} for one in members]})
+
+
+async def test_a_client_has_at_most_ten_keys_however_it_comes_to_them(make_flows):
+    signed = await furnished(make_flows)
+    given = {"grants": ["client_credentials"], "scopes": ["users:read"]}
+    with pytest.raises(ConfigurationError) as caught:
+        await signed.flows.admin.create_client("many", **given, jwks=key_set(11))
+    assert f"at most {MAX_CLIENT_KEYS} keys" in caught.value.description
+    assert await signed.flows.store.client("many") is None
+    assert (await signed.flows.admin.create_client("ten", **given, jwks=key_set(10))).client.jwks
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """How many keys were read, and how many signatures tried."""
+    counted = {"read": 0, "tried": 0}
+    load, verify = keys_module.load, Key.verify
+
+    def counting_load(*args, **more):
+        counted["read"] += 1
+        return load(*args, **more)
+
+    def counting_verify(*args):
+        counted["tried"] += 1
+        return verify(*args)
+
+    monkeypatch.setattr(keys_module, "load", counting_load)
+    monkeypatch.setattr(Key, "verify", counting_verify)
+    return counted
+
+
+async def with_keys(signed, jwks):
+    """The client as it may be at rest since there was no bound."""
+    kept = await signed.flows.store.client("signer")
+    assert await signed.flows.store.change(replace(kept, jwks=jwks), Event(signed.flows.now, "as before", "tester"))
+
+
+@pytest.mark.parametrize("number", [20, 40, 80])
+async def test_a_forged_assertion_costs_one_key_by_its_name_and_ten_at_most(signed, work, number):
+    await with_keys(signed, key_set(number))
+    work |= {"read": 0, "tried": 0}
+    assert await signed.flows.refused(signed.ask(signed.sign(SigningKey.generate("ES256", kid="k7")))) == NOBODY
+    assert work == {"read": 1, "tried": 1}
+    work |= {"read": 0, "tried": 0}
+    assert await signed.flows.refused(signed.ask(signed.sign(SigningKey.generate("ES256", kid="unknown")))) == NOBODY
+    assert work == {"read": 0, "tried": 0}
+    await with_keys(signed, key_set(number, named=False))
+    work |= {"read": 0, "tried": 0}
+    assert await signed.flows.refused(signed.ask(signed.sign(SigningKey.generate("ES256", kid="unknown")))) == NOBODY
+    assert work == {"read": MAX_CLIENT_KEYS, "tried": MAX_CLIENT_KEYS}
+
+
+async def test_a_client_with_too_many_keys_from_before_is_known_by_the_name_of_its_key_and_can_be_closed(signed):
+    last = SigningKey.generate("ES256", kid="k79")
+    await with_keys(signed, key_set(80, last))
+    assert (await signed.ask(signed.sign(last))).scope
+    await signed.flows.admin.set_client_scopes("signer", ["users:write", "users:read"])
+    await signed.flows.admin.disable_client("signer")
+    assert await signed.flows.refused(signed.ask(signed.sign(last))) == NOBODY

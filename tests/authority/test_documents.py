@@ -140,11 +140,11 @@ async def test_without_a_policy_nothing_is_fetched_and_nothing_promised(flows):
     outcome = await flows.authorize(ID)
     assert isinstance(outcome, ShowError)
     assert outcome.id == "BW418"
-    assert "client_id_metadata_document_supported" not in flows.authority.metadata()
+    assert "client_id_metadata_document_supported" not in await flows.authority.metadata()
 
 
 async def test_the_metadata_says_that_documents_are_read(world):
-    assert world.authority.metadata()["client_id_metadata_document_supported"] is True
+    assert (await world.authority.metadata())["client_id_metadata_document_supported"] is True
 
 
 async def test_a_policy_needs_something_that_fetches(flows):
@@ -761,3 +761,11 @@ def test_loopback_is_for_development_only():
 def test_a_policy_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ConfigurationError):
         MetadataDocuments(**{"ceiling": ScopeSet(["users:read"])} | wrong)
+
+
+async def test_a_document_with_more_than_ten_keys_is_unfit(world):
+    keys = [SigningKey.generate("ES256") for _ in range(11)]
+    jwks = Keyring.from_keys(*keys).public_jwks()
+    signs = {"token_endpoint_auth_method": "private_key_jwt"}
+    assert await world.unfit(**signs, jwks=jwks)
+    assert not await world.unfit(**signs, jwks={"keys": jwks["keys"][:10]})

@@ -6,6 +6,7 @@ import pytest
 
 from bailiwick.authority import PushingRequest, Settings
 from bailiwick.authority.authorize import NeedsConsent, Redirect, ShowError
+from bailiwick.authority.par import MAX_PUSHED
 from bailiwick.authority.records import Resource
 from bailiwick.errors import Refused
 from bailiwick.scopes import ScopeSet
@@ -132,4 +133,32 @@ async def test_where_pushing_is_required_nothing_else_is_taken(make_flows):
     assert isinstance(outcome, Redirect)
     assert outcome.error == "invalid_request"
     assert isinstance(await flows.authorize(pairs=refer("site", await flows.push())), NeedsConsent)
-    assert flows.authority.metadata()["require_pushed_authorization_requests"] is True
+    assert (await flows.authority.metadata())["require_pushed_authorization_requests"] is True
+
+
+# -- how large ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["state", "login_hint", "scope", "nonce", "\u00e9"])
+async def test_a_pushed_request_that_is_too_large_is_refused_before_it_is_kept(flows, name):
+    pairs = [pair for pair in flows.query("site") if pair[0] != name]
+    kept = sum(len(text) for pair in pairs if pair[0] != "client_id" for text in pair)
+    # Counted in octets, as the disk does.
+    letter, name = ("\u00e9", "nonce") if name == "\u00e9" else ("a", name)
+    pairs = [*pairs, (name, letter * ((MAX_PUSHED - kept - len(name)) // len(letter.encode()) + 1))]
+    with pytest.raises(Refused) as caught:
+        await flows.push("site", pairs=pairs)
+    assert (caught.value.code, caught.value.status, caught.value.id) == ("invalid_request", 413, "BW409")
+    assert str(MAX_PUSHED) in caught.value.description
+    assert not vars(flows.store)["_pushed"]
+
+
+async def test_a_pushed_request_of_the_largest_size_is_kept_and_what_is_ignored_counts_for_nothing(flows):
+    pairs = flows.query("site")
+    kept = sum(len(text) for pair in pairs if pair[0] != "client_id" for text in pair)
+    pairs = [
+        *pairs,
+        ("login_hint", "n" * (MAX_PUSHED - kept - len("client_idsite") - len("login_hint"))),
+        ("padding", "p" * 16_000),
+    ]
+    assert (await flows.push("site", pairs=pairs)).request_uri

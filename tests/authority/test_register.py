@@ -19,6 +19,8 @@ from bailiwick.tokens import Keyring, SigningKey, opaque
 
 pytestmark = pytest.mark.anyio
 
+ELEVEN_KEYS = Keyring.from_keys(*(SigningKey.generate("ES256") for _ in range(11))).public_jwks()
+
 GOOD = {"redirect_uris": ["https://new.example.com/cb"], "client_name": "New"}
 PUBLIC = GOOD | {"token_endpoint_auth_method": "none"}
 DAY = 24 * 60 * 60
@@ -68,7 +70,7 @@ async def desk(make_flows):
 async def test_nobody_registers_unless_the_settings_say_so(flows):
     desk = Desk(flows)
     assert await desk.refused(desk.register()) == "invalid_request"
-    assert "registration_endpoint" not in flows.authority.metadata()
+    assert "registration_endpoint" not in await flows.authority.metadata()
 
 
 async def test_r7591_04_r7591_08_what_is_not_said_has_the_rfcs_defaults(desk):
@@ -81,7 +83,7 @@ async def test_r7591_04_r7591_08_what_is_not_said_has_the_rfcs_defaults(desk):
     assert body["client_id_issued_at"] == int(desk.flows.now)
     assert body["redirect_uris"] == GOOD["redirect_uris"]
     assert body["registration_client_uri"] == f"{desk.flows.issuer}/register/{body['client_id']}"
-    assert desk.flows.authority.metadata()["registration_endpoint"] == f"{desk.flows.issuer}/register"
+    assert (await desk.flows.authority.metadata())["registration_endpoint"] == f"{desk.flows.issuer}/register"
 
 
 async def test_a_public_client_gets_no_secret(desk):
@@ -204,6 +206,7 @@ def test_the_policy_itself_cannot_allow_them():
         ({"token_endpoint_auth_method": "client_secret_jwt"}, "invalid_client_metadata"),
         ({"token_endpoint_auth_method": ["none"]}, "invalid_client_metadata"),
         ({"token_endpoint_auth_method": "private_key_jwt"}, "invalid_client_metadata"),
+        ({"token_endpoint_auth_method": "private_key_jwt", "jwks": ELEVEN_KEYS}, "invalid_client_metadata"),
         ({"jwks_uri": "http://169.254.169.254/"}, "invalid_client_metadata"),
         ({"jwks": {"keys": []}, "jwks_uri": "https://new.example.com/jwks"}, "invalid_client_metadata"),
         ({"client_name": "a\nb"}, "invalid_client_metadata"),

@@ -373,7 +373,7 @@ async def test_a_sealed_key_cannot_be_put_in_the_place_of_another():
 
 
 async def test_the_metadata_says_what_is_there(world):
-    document = world.authority.metadata()
+    document = await world.authority.metadata()
     assert document["issuer"] == world.issuer
     for name in ("token", "revocation", "introspection"):
         assert document[f"{name}_endpoint"].startswith(world.issuer + "/")
@@ -386,6 +386,39 @@ async def test_the_metadata_says_what_is_there(world):
     assert "none" not in document["introspection_endpoint_auth_methods_supported"]
 
 
+async def test_the_metadata_names_the_password_grant_only_while_a_client_has_it(make_world):
+    world = make_world()
+    await world.authority.prepare()
+
+    async def named():
+        world.now += 61
+        return "password" in (await world.authority.metadata())["grant_types_supported"]
+
+    assert not await named()
+    await world.admin.create_client(
+        "app", public=True, first_party=True, grants=["password"], scopes=["users:read"]
+    )  # fmt: skip
+    assert await named()
+    await world.admin.disable_client("app")
+    assert not await named()
+
+
+async def test_strangers_who_ask_for_the_metadata_make_the_store_look_once_a_minute(world, monkeypatch):
+    looks = []
+
+    async def look():
+        looks.append(world.now)
+        raise StoreError("The store cannot answer.")
+
+    assert "password" in (await world.authority.metadata())["grant_types_supported"]
+    monkeypatch.setattr(world.store, "grants_in_use", look)
+    for _ in range(240):
+        world.now += 0.5
+        # While it cannot answer, what was known stands.
+        assert "password" in (await world.authority.metadata())["grant_types_supported"]
+    assert len(looks) == 2
+
+
 async def test_r8414_11_members_without_elements_are_left_out(make_world):
     world = make_world(catalog=Catalog({}))
-    assert "scopes_supported" not in world.authority.metadata()
+    assert "scopes_supported" not in await world.authority.metadata()

@@ -50,10 +50,13 @@ def test_the_password_grant_and_powerful_ceilings_are_found(clean):
 def test_a_client_secret_that_somebody_chose_too_short_is_found_until_another_is_made(clean):
     add = ["client", "add", "--grant", "client_credentials", "--scope", "posts:read", "--own-secret"]
     clean(*add, "weak", input="s3cret\n")
-    clean(*add, "strong", input="s" * 32 + "\n")
-    assert rules(clean) == {("short-client-secret", "client weak")}
+    assert "bailiwick client rotate-secret long makes one" in clean(*add, "long", input="s" * 32 + "\n").output
+    assert "can be guessed" not in clean(*add, "strong", input="0123456789abcdef00112233fedcba98\n").output
+    assert rules(clean) == {("short-client-secret", "client weak"), ("short-client-secret", "client long")}
     clean("check", "--strict", code=1)
     clean("client", "rotate-secret", "weak")
+    assert "can be guessed" in clean("client", "rotate-secret", "long", "--own-secret", input="pass" * 20 + "\n").output
+    clean("client", "rotate-secret", "long")
     assert rules(clean) == set()
 
 

@@ -53,6 +53,17 @@ async def test_a_client_without_a_default_is_not_one_with_an_empty_default(store
     assert (await store.client("app")).default is None
 
 
+async def test_the_grants_in_use_are_those_of_clients_that_may_act(store, make):
+    assert await store.grants_in_use() == frozenset()
+    device, code = (
+        frozenset({GrantType.DEVICE_CODE}),
+        frozenset({GrantType.AUTHORIZATION_CODE, GrantType.REFRESH_TOKEN}),
+    )
+    for client in (make.client("a", grants=device), make.client("b", grants=code), make.client("c", disabled_at=1.0)):
+        await store.add(client, make.event())
+    assert await store.grants_in_use() == device | code
+
+
 async def test_an_id_is_given_once(store, make):
     assert await store.add(make.client(name="first"), make.event("client.created"))
     assert not await store.add(make.client(name="second"), make.event("client.created"))

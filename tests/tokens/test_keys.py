@@ -7,6 +7,7 @@ import copy
 import json
 import logging
 import pickle
+import secrets
 
 import pytest
 from joserfc.jwk import OKPKey
@@ -14,6 +15,7 @@ from joserfc.jwk import OKPKey
 from bailiwick.errors import ConfigurationError
 from bailiwick.tokens import ALGORITHMS, Key, Keyring, KeySource, Signer, SigningKey
 from bailiwick.tokens.encoding import decode, encode
+from bailiwick.tokens.strength import estimate_bits
 
 SLOW = [alg for alg in ALGORITHMS if alg[:2] in {"RS", "PS"}][1:]
 
@@ -310,3 +312,32 @@ def test_a_copy_of_a_key_shows_no_more_than_the_key(es256):
     assert es256.to_jwk(private=True)["d"] not in repr(copy.copy(es256))
     with pytest.raises(TypeError):
         pickle.dumps(es256)
+
+
+# -- how hard a chosen secret is to guess ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "secret",
+        "s" * 1024,
+        "hunter2 " * 100,
+        "0123456789" * 12,
+        "Passw0rd!" * 5,
+        "deadbeef" * 8,
+        "correct horse battery staple, and some more words",
+        "our-internal-billing-service-secret-2024",
+        "correcthorsebatterystaplecorrecthorsebatterystaple",
+    ],
+)
+def test_what_a_person_would_choose_has_fewer_than_128_bits_however_long_it_is(secret):
+    assert estimate_bits(secret) < 128
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: secrets.token_hex(16), lambda: secrets.token_hex(32), lambda: secrets.token_urlsafe(48)]
+)
+def test_what_a_generator_made_has_128_bits_or_more(make):
+    assert all(estimate_bits(make()) >= 128 for _ in range(2_000))

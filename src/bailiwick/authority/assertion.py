@@ -8,19 +8,28 @@ GHSA-v3q9-2p3m-7g43 in fosite), neither to another process of this authority nor
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
 from bailiwick.errors import ConfigurationError, InvalidToken
-from bailiwick.tokens import ALGORITHMS, Keyring
+from bailiwick.tokens import ALGORITHMS, Key, Keyring
+from bailiwick.tokens.encoding import Malformed, read_json
 from bailiwick.tokens.jws import read, read_claims
 
 from .records import Client
 from .settings import Settings
 from .store import Claimed, Store
 
-__all__ = ["ASSERTION_ALGORITHMS", "LEEWAY", "ClientAssertions", "client_keys"]
+__all__ = [
+    "ASSERTION_ALGORITHMS",
+    "LEEWAY",
+    "MAX_CLIENT_KEYS",
+    "ClientAssertions",
+    "check_number_of_keys",
+    "client_keys",
+]
 
 # Asymmetric ones only. A client's shared secret is digested and cannot verify anything, which keeps
 # `client_secret_jwt` out and with it the confusion of a public key for a secret (CVE-2022-29217).
@@ -28,6 +37,9 @@ ASSERTION_ALGORITHMS: Final = tuple(name for name in ALGORITHMS if not name.star
 # Seconds that the client's clock may differ: as the verifier of access tokens has it.
 LEEWAY: Final = 30
 MAX_JTI: Final = 512
+# Keys of one client: the one that signs, the next one, the last one, for a few algorithms. Each key costs time to be read and
+# to be tried, and whoever forges an assertion makes us do it (230 keys: 58 ms for each).
+MAX_CLIENT_KEYS: Final = 10
 # RFC 7523 section 3 names no type; section 4 of its successor does. A token of another kind, such as an access
 # token that names the client as its subject, is no assertion (RFC 8725 section 3.11).
 _TYPES: Final = (None, "jwt", "client-authentication+jwt")
@@ -46,6 +58,47 @@ def client_keys(jwks: str) -> Keyring:
     if any(key.symmetric for key in ring.keys):
         raise ConfigurationError("A client's keys are public keys; a secret is none.", id="BW110")
     return ring
+
+
+def check_number_of_keys(jwks: str) -> None:
+    """Refuse a key set that is larger than any client needs, before a client gets it.
+
+    Args:
+        jwks: a JWK set as JSON.
+
+    Raises:
+        ConfigurationError: BW110: it holds more than `MAX_CLIENT_KEYS`.
+    """
+    if len(_members(jwks)) > MAX_CLIENT_KEYS:
+        raise ConfigurationError(
+            f"A client has at most {MAX_CLIENT_KEYS} keys; leave out those that it signs with no more.", id="BW110"
+        )
+
+
+def _candidates(jwks: str, kid: str | None, alg: str) -> Sequence[Key]:
+    """The keys that may have signed, at most `MAX_CLIENT_KEYS`: those of the name, or those without one if none has it.
+
+    Only these are read: a set at rest may be from before it was bounded, and to read a key costs more than to try it.
+
+    Raises:
+        ConfigurationError: one of them cannot be read.
+    """
+    # A key that names no algorithm is bound to one when it is read.
+    fitting = [key for key in _members(jwks) if key.get("alg", alg) == alg]
+    if kid is not None:
+        fitting = [key for key in fitting if key.get("kid") == kid] or [key for key in fitting if "kid" not in key]
+    few = fitting[:MAX_CLIENT_KEYS]
+    return client_keys(json.dumps({"keys": few})).find_now(kid, alg) if few else ()
+
+
+def _members(jwks: str) -> list[dict[str, Any]]:
+    """The keys of a set as they stand in it; none if it is no key set, which `client_keys` says."""
+    try:
+        document = read_json(jwks.encode())
+    except (Malformed, UnicodeEncodeError):
+        return []
+    keys = document.get("keys") if isinstance(document, dict) else None
+    return [key for key in keys if isinstance(key, dict)] if isinstance(keys, list) else []
 
 
 class ClientAssertions:
@@ -79,7 +132,7 @@ class ClientAssertions:
             typ = envelope.typ.lower().removeprefix("application/") if envelope.typ is not None else None
             if typ not in _TYPES or envelope.alg not in ASSERTION_ALGORITHMS:
                 return False
-            keys = client_keys(client.jwks).find_now(envelope.kid, envelope.alg)
+            keys = _candidates(client.jwks, envelope.kid, envelope.alg)
             if not any(key.verify(envelope.signing_input, envelope.signature) for key in keys):
                 return False
             claims = read_claims(envelope.payload)

@@ -68,7 +68,7 @@ def check_wait(seconds: float) -> None:
             status=429,
             id="BW416",
             # A clock that was set back must not tell anybody to come again next week.
-            retry_after=min(int(seconds) + 1, LONGEST_WAIT),
+            retry_after=int(min(seconds, LONGEST_WAIT)) + 1,
         )
 
 

@@ -31,7 +31,7 @@ from .ids import TokenBytes
 from .introspect import IntrospectionEndpoint
 from .issue import Issuer
 from .keys import Seal, SigningKeys
-from .metadata import metadata
+from .metadata import MetadataEndpoint
 from .par import PushedRequestEndpoint
 from .refusals import Refusals
 from .register import RegistrationEndpoint
@@ -63,6 +63,7 @@ class Authority:
         device: `POST /device_authorization`, and the decisions of `/device`.
         registration: `POST /register`, and `GET|PUT|DELETE /register/{client_id}`.
         feed: `GET /revocations`.
+        metadata_endpoint: `GET /.well-known/oauth-authorization-server`.
         documents: finds clients, also those that describe themselves.
         attempts: counts wrong guesses.
         refusals: counts refusals in the journal; whoever serves the authority flushes it.
@@ -85,6 +86,7 @@ class Authority:
     device: DeviceEndpoint
     registration: RegistrationEndpoint
     feed: RevocationFeed
+    metadata_endpoint: MetadataEndpoint
     documents: ClientDocuments
     attempts: Attempts
     refusals: Refusals
@@ -148,6 +150,7 @@ class Authority:
             TokenExchangeGrant(settings, store, worth),
         ]
         issuer = Issuer(catalog, settings, store, keys, token_bytes)
+        token = TokenEndpoint(clients, grants, issuer)
         return cls(
             catalog=catalog,
             settings=settings,
@@ -155,7 +158,7 @@ class Authority:
             clock=clock,
             keys=keys,
             verifier=verifier,
-            token=TokenEndpoint(clients, grants, issuer),
+            token=token,
             revocation=RevocationEndpoint(settings, store, clients, verifier),
             introspection=IntrospectionEndpoint(settings, store, clients, worth, refusals),
             authorization=authorization,
@@ -163,6 +166,7 @@ class Authority:
             device=DeviceEndpoint(settings, store, clients, consents, attempts, refusals, token_bytes),
             registration=RegistrationEndpoint(catalog, settings, store, attempts, token_bytes),
             feed=RevocationFeed(settings, store, keys),
+            metadata_endpoint=MetadataEndpoint(settings, catalog, store, token.grant_types),
             documents=documents,
             attempts=attempts,
             refusals=refusals,
@@ -176,9 +180,9 @@ class Authority:
         await self.admin.seed_roles()
         await self.keys.signer()
 
-    def metadata(self) -> dict[str, Any]:
+    async def metadata(self) -> dict[str, Any]:
         """What the authority says about itself (RFC 8414)."""
-        return metadata(self.settings, self.catalog, self.token.grant_types)
+        return await self.metadata_endpoint.answer(now=self.clock())
 
     async def jwks(self) -> dict[str, Any]:
         """The keys that verify its tokens (RFC 7517)."""

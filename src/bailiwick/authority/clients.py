@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from typing import Final, Protocol
 
 from bailiwick.errors import Refused
 from bailiwick.tokens import opaque
+from bailiwick.tokens.strength import estimate_bits
 
 from .accounts import Caller, PasswordHasher, Verdict
 from .assertion import ClientAssertions
 from .attempts import Attempts, guessing, network_of
-from .records import Client, ClientAuth
+from .records import Client, ClientAuth, Event
 from .request import Presented
 from .settings import Settings
 from .store import Store
@@ -21,14 +23,14 @@ __all__ = ["ClientAuthenticator", "digest_secret", "is_strong_secret", "was_stro
 _SHA256: Final = "sha256:"
 # What an unknown client's secret is compared with; no secret has this digest.
 _NOBODY: Final = _SHA256 + "0" * 64
-# 32 hexadecimal digits are 128 bits. A shorter secret was chosen by a person and can be guessed, so
-# it is hashed slowly, like a password.
-STRONG_SECRET: Final = 32
+# Bits that nobody guesses (RFC 6749 section 10.10: 2^-128 at most). A secret of fewer was chosen by a person: it is
+# hashed slowly, like a password, and guesses at it are counted.
+STRONG_SECRET: Final = 128
 
 
 def is_strong_secret(secret: str) -> bool:
-    """Whether a secret is long enough to be kept as a plain digest."""
-    return len(secret) >= STRONG_SECRET
+    """Whether there is nothing to guess at a secret, so that it is kept as a plain digest."""
+    return opaque.is_well_formed(secret, opaque.Kind.CLIENT_SECRET) or estimate_bits(secret) >= STRONG_SECRET
 
 
 def digest_secret(secret: str) -> str:
@@ -92,10 +94,21 @@ class ClientAuthenticator:
             client = await self._documents.authenticating(presented, now=now)
         else:
             client = await self._store.client(presented.client)
-        if client is None or client.secret is None or was_strong(client.secret) or presented.secret is None:
+        if client is None or client.secret is None or presented.secret is None:
             return await self._check(client, presented, now)
+        if was_strong(client.secret):
+            proven = await self._check(client, presented, now)
+            return proven if is_strong_secret(presented.secret) else await self._hash_slowly(proven, presented, now)
         async with guessing(self._attempts, "client", client.id, presented.origin.address, now):
             return await self._check(client, presented, now)
+
+    async def _hash_slowly(self, client: Client, presented: Presented, now: float) -> Client:
+        """Keep a secret as a password from now on that somebody chose when secrets went by their length."""
+        slow = replace(client, secret=await self._hasher.hash(presented.secret or "", _caller(presented)))
+        event = Event(now, "client.secret_rehashed", client.id, client=client.id, origin=presented.origin)
+        # If somebody else was faster, theirs stands: an operator's word, or the same.
+        await self._store.change(slow, event)
+        return client
 
     async def _check(self, client: Client | None, presented: Presented, now: float) -> Client:
         proven = await self._proves(client, presented, now)
@@ -125,8 +138,11 @@ class ClientAuthenticator:
         kept = client.secret if client is not None and client.secret is not None else _NOBODY
         if kept.startswith(_SHA256):
             return hmac.compare_digest(kept, digest_secret(presented.secret))
-        caller = Caller(f"client {presented.client}", network_of(presented.origin.address), presented.disconnected)
-        return await self._hasher.verify(kept, presented.secret, caller) is not Verdict.WRONG
+        return await self._hasher.verify(kept, presented.secret, _caller(presented)) is not Verdict.WRONG
+
+
+def _caller(presented: Presented) -> Caller:
+    return Caller(f"client {presented.client}", network_of(presented.origin.address), presented.disconnected)
 
 
 def _reason(client: Client | None, presented: Presented) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
+from bailiwick.errors import StoreError
 from bailiwick.scopes import Catalog
 
 from .assertion import ASSERTION_ALGORITHMS
@@ -12,8 +14,47 @@ from .authorization_request import ResponseMode
 from .pkce import METHOD
 from .records import GrantType
 from .settings import Settings
+from .store import Store
 
-__all__ = ["metadata"]
+__all__ = ["MetadataEndpoint", "metadata"]
+
+# Seconds for which it is remembered which grants clients have: anybody may ask, and each look reads all clients.
+LOOKED_FOR: Final = 60
+
+
+class MetadataEndpoint:
+    """`GET /.well-known/oauth-authorization-server`.
+
+    Args:
+        settings: the issuer, and what is switched on.
+        catalog: the scopes that can be asked for.
+        store: knows the clients.
+        grants: the grant types that the token endpoint answers.
+    """
+
+    def __init__(self, settings: Settings, catalog: Catalog, store: Store, grants: Collection[GrantType]) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._store = store
+        self._grants = grants
+        self._takes_passwords = False
+        self._looked_at = float("-inf")
+
+    async def answer(self, *, now: float) -> dict[str, Any]:
+        """The document; the password grant is in it only while some client may use it.
+
+        RFC 9700 section 2.4 forbids that grant, so a server of which no client has it must not invite to it.
+
+        Args:
+            now: seconds since the epoch.
+        """
+        if not 0 <= now - self._looked_at < LOOKED_FOR:
+            # Where the store cannot answer, what was known stands: whoever verifies tokens needs the rest of the document.
+            with suppress(StoreError):
+                self._takes_passwords = GrantType.PASSWORD in await self._store.grants_in_use()
+            self._looked_at = now
+        left_out = () if self._takes_passwords else (GrantType.PASSWORD,)
+        return metadata(self._settings, self._catalog, [one for one in self._grants if one not in left_out])
 
 
 def metadata(settings: Settings, catalog: Catalog, grants: Collection[GrantType]) -> dict[str, Any]:
@@ -22,7 +63,7 @@ def metadata(settings: Settings, catalog: Catalog, grants: Collection[GrantType]
     Args:
         settings: the issuer, and what is switched on.
         catalog: the scopes that can be asked for.
-        grants: the grant types that the token endpoint answers.
+        grants: the grant types that clients can use.
 
     Source: RFC 8414 section 2. Members without elements are left out (section 3.2).
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bailiwick.errors import Refused, StoreError
 from bailiwick.tokens import opaque
@@ -21,7 +21,11 @@ from .request import Certificate, Form, Presented
 from .settings import Settings
 from .store import Begun, Store
 
-__all__ = ["Pushed", "PushedRequestEndpoint", "PushingRequest"]
+__all__ = ["MAX_PUSHED", "Pushed", "PushedRequestEndpoint", "PushingRequest"]
+
+# Octets of names and values that are kept of a pushed request; what servers let the same request have in an address
+# (8 KiB by default in nginx and Apache). With `unfinished.everybody` requests, strangers fill 80 MB and no more.
+MAX_PUSHED: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class PushingRequest:
         """Read a form; arguments as for `TokenRequest.read`.
 
         Raises:
-            Refused: invalid_request or invalid_client.
+            Refused: invalid_request or invalid_client; invalid_request with status 413 for a request that is too large
+                to be kept (RFC 9126 section 2.3).
         """
         given = list(pairs)
         form = Form(given)
@@ -61,7 +66,12 @@ class PushingRequest:
         # Unknown parameters are ignored, so they are not kept either: how the client proved itself is no part of what
         # it asks, a secret sent to the wrong endpoint has no place in the store, and neither has padding.
         kept = [(name, value) for name, value in given if name in PARAMETERS and name != "client_id"]
-        return cls(presented, (("client_id", presented.client), *kept), origin or Origin())
+        parameters = (("client_id", presented.client), *kept)
+        if sum(len(text.encode("utf-8", "surrogatepass")) for pair in parameters for text in pair) > MAX_PUSHED:
+            raise Refused(
+                "invalid_request", f"A pushed request has at most {MAX_PUSHED} octets.", status=413, id="BW409"
+            )
+        return cls(presented, parameters, origin or Origin())
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ LONGEST_ACCESS: Final = 60 * 60
 # A signing key that nobody turned for this much longer than its life: no process of this authority runs, or
 # its clock stands still.
 KEY_OVERDUE: Final = 24 * 60 * 60
-# A pushed request may be as large as a form: some 64 KiB. So many are 128 MiB that one stranger fills from one address.
+# A pushed request has at most 8 KiB. So many are 16 MiB that one stranger fills from one address.
 MOST_UNFINISHED: Final = 2_000
 
 # Grants whose codes travel through a browser or another screen, where a redirect or a look-alike can catch them.
@@ -202,8 +202,7 @@ def _short_secret(_here: Situation, client: Client, about: str) -> Iterator[Find
         yield Finding(
             "short-client-secret",
             about,
-            f"Somebody chose its secret, of fewer than {STRONG_SECRET} characters; it can be guessed (RFC 6749 section "
-            "10.10).",
+            f"Somebody chose its secret, of fewer than {STRONG_SECRET} bits; it can be guessed (RFC 6749 section 10.10).",
             f"Have one of 256 bits made: bailiwick client rotate-secret {client.id}",
         )
 

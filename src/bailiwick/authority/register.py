@@ -19,7 +19,7 @@ from bailiwick.scopes import issue as formula
 from bailiwick.tokens import opaque
 from bailiwick.tokens.encoding import Malformed, read_json
 
-from .assertion import client_keys
+from .assertion import check_number_of_keys, client_keys
 from .attempts import Attempts, network_of
 from .clients import digest_secret
 from .ids import TokenBytes, mint_client
@@ -509,8 +509,10 @@ def _jwks(metadata: Mapping[str, Any], auth: ClientAuth) -> str:
     if auth is not ClientAuth.PRIVATE_KEY_JWT:
         return ""
     try:
+        sent = json.dumps(metadata.get("jwks"))
+        check_number_of_keys(sent)
         # Only the public halves are kept, whatever was sent.
-        return json.dumps(client_keys(json.dumps(metadata.get("jwks"))).public_jwks())
+        return json.dumps(client_keys(sent).public_jwks())
     except ConfigurationError as bad:
         raise _unfit(wire_text(f"jwks: {bad.description}")) from bad
 

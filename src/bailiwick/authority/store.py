@@ -28,6 +28,7 @@ from .records import (
     DeviceState,
     Event,
     Family,
+    GrantType,
     PushedRequest,
     RefreshToken,
     Revocation,
@@ -260,6 +261,9 @@ class Store(Protocol):
 
     async def clients(self) -> Sequence[Client]:
         """Every client, by id."""
+
+    async def grants_in_use(self) -> frozenset[GrantType]:
+        """The grant types that some client may use which is not disabled."""
 
     async def account(self, id: str) -> Account | None:
         """The person of that id."""

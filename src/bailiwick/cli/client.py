@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from . import records
 from .asking import ask_secret
 from .desk import Desk, at_desk, to_read
 from .ending import reason
+
+if TYPE_CHECKING:  # so that --help loads no authority
+    from bailiwick.authority.records import Client
 
 __all__ = ["client"]
 
@@ -88,7 +91,8 @@ async def add(
         secret=ask_secret("Client secret", check=desk.admin.check_secret) if own_secret else None,
     )
     record = records.client(made.client)
-    _hand_over(desk, f"Added the client {made.client.id}.", record, None if own_secret else made.secret)
+    said = f"Added the client {made.client.id}.{_of_secret(made.client)}"
+    _hand_over(desk, said, record, None if own_secret else made.secret)
 
 
 @client.command("list")
@@ -185,7 +189,8 @@ async def rotate_secret(desk: Desk, id: Id, *, own_secret: OwnSecret = False) ->
     given = ask_secret("New client secret", check=desk.admin.check_secret) if own_secret else None
     made = await desk.admin.set_client_secret(id, given)
     record = records.client(made.client)
-    _hand_over(desk, f"The client {id} has a new secret.", record, None if own_secret else made.secret)
+    said = f"The client {id} has a new secret.{_of_secret(made.client)}"
+    _hand_over(desk, said, record, None if own_secret else made.secret)
 
 
 @client.command("disable")
@@ -224,6 +229,19 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as bad:
         raise ConfigurationError(f"The keys {str(path)!r} cannot be read: {reason(bad)}.", id="BW130") from bad
+
+
+def _of_secret(client: Client) -> str:
+    """What there is to say about a secret that can be guessed."""
+    from bailiwick.authority.clients import STRONG_SECRET, was_strong
+
+    if client.secret is None or was_strong(client.secret):
+        return ""
+    return (
+        f" Its secret has fewer than {STRONG_SECRET} bits and can be guessed: guesses are counted, and each look at it "
+        f"takes as long as at a password. Better: bailiwick client rotate-secret {client.id} makes one; or type what "
+        "`openssl rand -hex 32` prints."
+    )
 
 
 def _hand_over(desk: Desk, said: str, record: dict[str, object], secret: str | None) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import math
 import re
+import zlib
 from collections.abc import Callable
 from typing import Final
 
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 
 from bailiwick.errors import ConfigurationError
 
-__all__ = ["MIN_RSA_BITS", "check_coordinates", "check_rsa", "check_secret", "check_variety"]
+__all__ = ["MIN_RSA_BITS", "check_coordinates", "check_rsa", "check_secret", "check_variety", "estimate_bits"]
 
 MIN_RSA_BITS: Final = 2048  # RFC 7518 section 3.3
 MAX_RSA_BITS: Final = 16_384  # beyond it, checking a signature is a way to keep the processor busy
@@ -68,6 +70,13 @@ _KEY_TEXT: Final = re.compile(
     rb"-----? ?BEGIN |\bssh-(?:rsa|dss|ed25519)[ @]|\becdsa-sha2-|\bsk-(?:ssh|ecdsa)-|\"(?:kty|keys)\"\s*:"
 )
 MIN_DISTINCT_OCTETS: Final = 8
+# A word of a list of 2,048, as phrases for wallets are made of (BIP 39); prose has fewer bits for each.
+_WORD_BITS: Final = 11.0
+_WORD: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
+_HEX: Final = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+# What somebody may have drawn each character from.
+_ALPHABETS: Final = ("[0-9]", "[a-z]", "[A-Z]")
+_OTHER_CHARACTERS: Final = 33  # of printable ASCII
 
 
 def check_rsa(modulus: bytes, exponent: bytes) -> None:
@@ -156,6 +165,33 @@ def check_variety(secret: bytes) -> None:
         raise ConfigurationError(
             "The secret repeats a few characters; make one with `openssl rand -hex 32`.", id="BW110"
         )
+
+
+def estimate_bits(secret: str) -> float:
+    """How hard a secret is to guess at most, in bits; for one of 128 bits or more there is nothing to guess.
+
+    It errs on the low side: what looks like a word counts as one of a list, a word that comes again counts once, and
+    nothing counts for more than the bits into which DEFLATE packs it, so that repeating adds little. Random hexadecimal
+    digits, and base64 of 24 octets or more, are taken for what they are.
+
+    Args:
+        secret: printable ASCII.
+    """
+    if 0 < (period := (secret + secret).find(secret, 1)) < len(secret):
+        # One text again and again: the text, and how often.
+        return estimate_bits(secret[:period]) + math.log2(len(secret) / period)
+    packed = 8.0 * len(zlib.compress(secret.encode("utf-8", "surrogatepass"), 9, wbits=-15))
+    if _HEX.fullmatch(secret) and not secret.isdecimal():
+        return min(4.0 * len(secret), packed)
+    rest, _ = _WORD.subn("", secret)
+    words = set(map(str.lower, _WORD.findall(secret)))
+    drawn = sum(26 if "z" in alphabet.lower() else 10 for alphabet in _ALPHABETS if re.search(alphabet, secret))
+    if not secret.isalnum():
+        drawn += _OTHER_CHARACTERS
+    # What stands between words is chosen once.
+    count = sum(map(str.isalnum, rest)) + len({char for char in rest if not char.isalnum()})
+    of_rest = count * math.log2(drawn or 1)
+    return min(of_rest + sum(min(_WORD_BITS, math.log2(26) * len(word)) for word in words), packed)
 
 
 def _is_public(secret: bytes) -> bool:

@@ -203,7 +203,7 @@ class Endpoints:
 
     async def metadata(self, _request: Request) -> Response:
         """`GET /.well-known/oauth-authorization-server` (RFC 8414)."""
-        return answer(self._authority.metadata(), headers=PUBLIC)
+        return answer(await self._authority.metadata(), headers=PUBLIC)
 
     async def openapi(self, _request: Request) -> Response:
         """`GET /openapi.json`: these endpoints, described (OpenAPI 3.1)."""

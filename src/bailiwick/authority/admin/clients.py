@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bailiwick.authority.accounts import MAX_PASSWORD
+from bailiwick.authority.assertion import check_number_of_keys
 from bailiwick.authority.clients import digest_secret, is_strong_secret
 from bailiwick.authority.ids import mint_client
 from bailiwick.authority.records import EVERY_RESOURCE, Client, ClientAuth, GrantType, Revoked
@@ -78,6 +79,8 @@ class Clients(Desk):
         identifier = id if id is not None else mint_client(self._token_bytes)
         ceiling = self._known(scopes, f"The client {identifier!r}")
         auth = _method(identifier, public, jwks, tls)
+        # Here and not with the contradictions: a client from before there was a bound can still be changed, and disabled.
+        check_number_of_keys(jwks)
         if secret is None and auth is ClientAuth.SECRET:
             secret = opaque.mint(self._token_bytes, opaque.Kind.CLIENT_SECRET)
         client = Client(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bailiwick.authority.records import Client, Event
+from bailiwick.authority.records import Client, Event, GrantType
 from bailiwick.authority.store import Registered
 
 from .journal import Journal
@@ -23,6 +23,11 @@ class Clients(Journal):
         """See `Store.clients`."""
         with self._lock:
             return sorted(self._clients.values(), key=lambda client: client.id)
+
+    async def grants_in_use(self) -> frozenset[GrantType]:
+        """See `Store.grants_in_use`."""
+        with self._lock:
+            return frozenset().union(*(one.grants for one in self._clients.values() if one.disabled_at is None))
 
     async def register(self, client: Client, event: Event, *, quota: int) -> Registered:
         """See `Store.register`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
-from bailiwick.authority.records import Client, Event
+from bailiwick.authority.records import Client, Event, GrantType
 from bailiwick.authority.store import Registered
 from bailiwick.storage import tables as t
 
@@ -21,6 +21,7 @@ __all__ = ["Clients", "unused"]
 # Built once, as is every statement of a login, a refresh or an introspection: building one costs about as much as
 # running it.
 _CLIENTS = select(*columns(t.client, Client)).order_by(t.client.c.id)
+_GRANTS = select(t.client.c.grants).where(t.client.c.disabled_at.is_(None)).distinct()
 _CLIENT = _CLIENTS.where(t.client.c.id == bindparam("id"))
 
 
@@ -34,6 +35,10 @@ class Clients(Transactions):
     async def clients(self) -> Sequence[Client]:
         """See `Store.clients`."""
         return await self._scan(lambda db: load_all(db, _CLIENTS, Client))
+
+    async def grants_in_use(self) -> frozenset[GrantType]:
+        """See `Store.grants_in_use`."""
+        return await self._scan(lambda db: frozenset().union(*db.execute(_GRANTS).scalars()))
 
     async def register(self, client: Client, event: Event, *, quota: int) -> Registered:
         """See `Store.register`."""
