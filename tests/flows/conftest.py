@@ -26,7 +26,7 @@ CATALOG = Catalog(
     superuser="admin:*",
 )
 PASSWORD = "correct horse battery staple"
-SECRET = "s" * 40
+SECRET = "5f1d0c9b8a7e6d4c3b2a19080f7e6d5c"
 
 
 class Served(threading.Thread):
@@ -134,7 +134,9 @@ def build(server):
         await admin.create_client(
             "service", grants=["client_credentials"], scopes=["notes:*"], secret=SECRET, introspects=True
         )
-        await admin.create_client("nosy", grants=["client_credentials"], scopes=["notes:read"], secret="n" * 40)
+        await admin.create_client(
+            "nosy", grants=["client_credentials"], scopes=["notes:read"], secret="9b8a7e6d4c3b2a19080f7e6d5c5f1d0c"
+        )
         yield
 
     app = FastAPI(lifespan=people)

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-SECRET = "s" * 40  # of the client "service"
+SECRET = "5f1d0c9b8a7e6d4c3b2a19080f7e6d5c"  # of the client "service"
 GRANT = {"grant_type": "client_credentials"}
 
 
@@ -64,18 +64,24 @@ def test_a_public_client_cannot_act_for_itself(live):
 
 
 def test_a_client_never_gets_more_than_its_ceiling(live):
-    answer = live.token(auth=("nosy", "n" * 40), scope="notes:read notes:write", **GRANT)
+    answer = live.token(auth=("nosy", "9b8a7e6d4c3b2a19080f7e6d5c5f1d0c"), scope="notes:read notes:write", **GRANT)
     assert answer.json()["scope"] == "notes:read"
-    assert live.token(auth=("nosy", "n" * 40), scope="admin:*", **GRANT).json()["error"] == "invalid_scope"
+    assert (
+        live.token(auth=("nosy", "9b8a7e6d4c3b2a19080f7e6d5c5f1d0c"), scope="admin:*", **GRANT).json()["error"]
+        == "invalid_scope"
+    )
 
 
 def test_a_disabled_client_is_refused_and_its_tokens_with_it(live):
     live.admin(
         lambda admin: admin.create_client(
-            "shortlived", grants=["client_credentials"], scopes=["notes:read"], secret="x" * 40
+            "shortlived",
+            grants=["client_credentials"],
+            scopes=["notes:read"],
+            secret="0c9b8a7e6d4c3b2a19080f7e6d5c5f1d",
         )
     )
-    token = live.token(auth=("shortlived", "x" * 40), **GRANT).json()["access_token"]
+    token = live.token(auth=("shortlived", "0c9b8a7e6d4c3b2a19080f7e6d5c5f1d"), **GRANT).json()["access_token"]
     live.admin(lambda admin: admin.disable_client("shortlived"))
-    assert live.token(auth=("shortlived", "x" * 40), **GRANT).status_code == 401
+    assert live.token(auth=("shortlived", "0c9b8a7e6d4c3b2a19080f7e6d5c5f1d"), **GRANT).status_code == 401
     assert live.introspect(token).json() == {"active": False}

@@ -7,7 +7,7 @@ import pytest
 
 # Of everybody, and of the client "service".
 PASSWORD = "correct horse battery staple"
-SECRET = "s" * 40
+SECRET = "5f1d0c9b8a7e6d4c3b2a19080f7e6d5c"
 
 
 def test_a_person_gets_a_token_that_opens_what_her_role_holds_and_no_more(live):

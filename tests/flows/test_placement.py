@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 CATALOG = Catalog([Scope("a:read"), Scope("a:write")])
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
-FORM = {"grant_type": "client_credentials", "client_id": "service", "client_secret": "s" * 40}
+FORM = {"grant_type": "client_credentials", "client_id": "service", "client_secret": "5f1d0c9b8a7e6d4c3b2a19080f7e6d5c"}
 
 
 def http(app, base="http://127.0.0.1:8000"):
@@ -28,7 +28,9 @@ def http(app, base="http://127.0.0.1:8000"):
 
 async def with_service(server):
     admin = await server.admin()
-    await admin.create_client("service", grants=["client_credentials"], scopes=["a:*"], secret="s" * 40)
+    await admin.create_client(
+        "service", grants=["client_credentials"], scopes=["a:*"], secret="5f1d0c9b8a7e6d4c3b2a19080f7e6d5c"
+    )
     return server
 
 

@@ -16,7 +16,7 @@ from bailiwick.tokens import JWTVerifier, Keyring, SigningKey, opaque
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "s" * 40
+SECRET = "5f1d0c9b8a7e6d4c3b2a19080f7e6d5c"
 BASIC = ("service", SECRET)
 # Every client's, on these pages.
 PASSWORD = "correct horse battery staple"
