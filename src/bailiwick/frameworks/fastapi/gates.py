@@ -11,7 +11,7 @@ from typing import Any
 from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.fastapi.compat import Place, fast_app, has_own_handler, is_observed, overrides_of
 from bailiwick.frameworks.fastapi.dependency_tree import Declared, Part
-from bailiwick.frameworks.fastapi.settled_dependencies import Pruning
+from bailiwick.frameworks.fastapi.settled_dependencies import DependencyPruner
 from bailiwick.frameworks.starlette.route_tracker import Placed
 from bailiwick.frameworks.starlette.router_middleware import UNDER
 from bailiwick.graph import Access, RoutePlan, combine
@@ -69,10 +69,10 @@ def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
     # A derived guard may name another caller than the one that was verified: only its own answer is handed out.
     if guard.overrides_authenticate:
         return full
-    pruned, chain = Pruning(guard).prune(place.dependant, chained=has_own_handler(place))
+    pruned, calls = DependencyPruner(guard).prune(place.dependant, compiled=has_own_handler(place))
     if pruned is None:
         return full
-    return fast_app(place, full, pruned, [] if chain is None else [chain.before]) or full
+    return fast_app(place, full, pruned, [] if calls is None else [calls.before]) or full
 
 
 class Open(Standing):

@@ -1,4 +1,4 @@
-"""Dependencies that run from a list made at start do what FastAPI's solver does with them, in the same order."""
+"""Compiled dependencies do what FastAPI's solver does with them, in the same order."""
 
 import contextvars
 import threading
@@ -48,12 +48,12 @@ def alike(clients, issuer, method="GET", path="/", *, scope="users:read posts:re
 
 
 @pytest.fixture
-def chains(monkeypatch):
-    """The paths of the requests for which a chain ran."""
-    from bailiwick.frameworks.fastapi.compiled_dependencies import Chain
+def compiled(monkeypatch):
+    """The paths of the requests whose dependencies ran compiled."""
+    from bailiwick.frameworks.fastapi.compiled_dependencies import CompiledDependencies
 
     paths = []
-    original = Chain.before
+    original = CompiledDependencies.before
 
     def before(self, handler):
         inner = original(self, handler)
@@ -64,11 +64,11 @@ def chains(monkeypatch):
 
         return handled
 
-    monkeypatch.setattr(Chain, "before", before)
+    monkeypatch.setattr(CompiledDependencies, "before", before)
     return paths
 
 
-def test_three_deep_with_three_scope_sets_each_function_sees_its_own(catalog, issuer, chains):
+def test_three_deep_with_three_scope_sets_each_function_sees_its_own(catalog, issuer, compiled):
     def add(app, guard):
         async def user(scopes: SecurityScopes, caller: Annotated[Principal, Security(guard)]):
             ran.append(f"user {scopes.scope_str}")
@@ -91,10 +91,10 @@ def test_three_deep_with_three_scope_sets_each_function_sees_its_own(catalog, is
     assert calls == ["user users:read", "user items me", "me"]
     assert body[1] == {"sub": "alice", "scopes": ["items", "me"]}
     assert body[2] == body[0]
-    assert chains == ["/", "/"]
+    assert compiled == ["/", "/"]
 
 
-def test_the_scopes_that_a_function_is_given_are_its_own_to_change(catalog, issuer, chains):
+def test_the_scopes_that_a_function_is_given_are_its_own_to_change(catalog, issuer, compiled):
     def add(app, guard):
         async def leaf(scopes: SecurityScopes, _caller: Annotated[Principal, Security(guard)]):
             scopes.scopes.append("spoiled")
@@ -105,10 +105,10 @@ def test_the_scopes_that_a_function_is_given_are_its_own_to_change(catalog, issu
             return n
 
     assert alike(serve(catalog, issuer, add), issuer)[1] == 2
-    assert chains
+    assert compiled
 
 
-def test_a_function_that_must_not_be_cached_runs_each_time_and_its_children_with_it(catalog, issuer, chains):
+def test_a_function_that_must_not_be_cached_runs_each_time_and_its_children_with_it(catalog, issuer, compiled):
     def add(app, guard):
         async def child(caller: Annotated[Principal, Security(guard)]):
             ran.append("child")
@@ -128,10 +128,10 @@ def test_a_function_that_must_not_be_cached_runs_each_time_and_its_children_with
             return [a, b, c, d]
 
     assert alike(serve(catalog, issuer, add), issuer)[0] == 200
-    assert chains
+    assert compiled
 
 
-def test_a_function_without_async_runs_in_a_thread(catalog, issuer, chains):
+def test_a_function_without_async_runs_in_a_thread(catalog, issuer, compiled):
     def add(app, guard):
         def where(caller: Annotated[Principal, Security(guard, scopes=["me"])]):
             return threading.current_thread().name
@@ -141,10 +141,10 @@ def test_a_function_without_async_runs_in_a_thread(catalog, issuer, chains):
             return name != threading.current_thread().name
 
     assert alike(serve(catalog, issuer, add), issuer)[:2] == (200, True)
-    assert chains
+    assert compiled
 
 
-def test_a_dependency_that_refuses_comes_before_the_route_s_own_parameters(catalog, issuer, chains):
+def test_a_dependency_that_refuses_comes_before_the_route_s_own_parameters(catalog, issuer, compiled):
     def add(app, guard):
         async def gone(caller: Annotated[Principal, Security(guard, scopes=["me"])]):
             raise HTTPException(404, "gone")
@@ -154,10 +154,10 @@ def test_a_dependency_that_refuses_comes_before_the_route_s_own_parameters(catal
             return n
 
     assert alike(serve(catalog, issuer, add), issuer, path="/x")[:2] == (404, {"detail": "gone"})
-    assert chains
+    assert compiled
 
 
-def test_path_and_query_parameters_are_still_checked(catalog, issuer, chains):
+def test_path_and_query_parameters_are_still_checked(catalog, issuer, compiled):
     def add(app, guard):
         async def caller(caller: Annotated[Principal, Security(guard, scopes=["me"])]):
             ran.append("caller")
@@ -170,10 +170,10 @@ def test_path_and_query_parameters_are_still_checked(catalog, issuer, chains):
     clients = serve(catalog, issuer, add)
     assert alike(clients, issuer, path="/3?q=4")[:2] == (200, [3, "alice", 4])
     assert alike(clients, issuer, path="/3?q=x")[0] == 422
-    assert chains
+    assert compiled
 
 
-def test_a_route_with_a_body_is_left_to_the_solver_because_it_parses_the_body_first(catalog, issuer, chains):
+def test_a_route_with_a_body_is_left_to_the_solver_because_it_parses_the_body_first(catalog, issuer, compiled):
     def add(app, guard):
         async def gone(caller: Annotated[Principal, Security(guard, scopes=["me"])]):
             ran.append("gone")
@@ -190,10 +190,10 @@ def test_a_route_with_a_body_is_left_to_the_solver_because_it_parses_the_body_fi
         assert client.post("/", content="{", headers=headers).status_code == 422
         assert ran == []
     assert alike(clients, issuer, "POST", json={})[0] == 404
-    assert chains == []
+    assert compiled == []
 
 
-def test_a_dependency_that_leaves_something_to_close_keeps_the_whole_tree_with_the_solver(catalog, issuer, chains):
+def test_a_dependency_that_leaves_something_to_close_keeps_the_whole_tree_with_the_solver(catalog, issuer, compiled):
     def add(app, guard):
         async def session():
             ran.append("opened")
@@ -214,10 +214,10 @@ def test_a_dependency_that_leaves_something_to_close_keeps_the_whole_tree_with_t
         ["session", "alice"],
         ["opened", "user", "route", "closed"],
     )
-    assert chains == []
+    assert compiled == []
 
 
-def test_a_dependency_with_a_parameter_of_its_own_keeps_the_whole_tree_with_the_solver(catalog, issuer, chains):
+def test_a_dependency_with_a_parameter_of_its_own_keeps_the_whole_tree_with_the_solver(catalog, issuer, compiled):
     def add(app, guard):
         async def page(caller: Annotated[Principal, Security(guard, scopes=["me"])], page: int = 1):
             return page
@@ -232,10 +232,10 @@ def test_a_dependency_with_a_parameter_of_its_own_keeps_the_whole_tree_with_the_
     clients = serve(catalog, issuer, add)
     assert alike(clients, issuer, path="/?page=7")[1] == 7
     assert alike(clients, issuer, path="/?page=x")[0] == 422
-    assert chains == []
+    assert compiled == []
 
 
-def test_a_dependency_may_ask_for_the_request_and_the_connection(catalog, issuer, chains):
+def test_a_dependency_may_ask_for_the_request_and_the_connection(catalog, issuer, compiled):
     def add(app, guard):
         async def look(request: Request, _: Annotated[Principal, Security(guard, scopes=["me"])]):
             return request.headers["x-what"]
@@ -255,10 +255,10 @@ def test_a_dependency_may_ask_for_the_request_and_the_connection(catalog, issuer
     for client in serve(catalog, issuer, add):
         answer = client.get("/", headers={**issuer.bearer("me"), "x-what": "this"})
         assert answer.json() == ["this", "/", "/", "/"]
-    assert chains
+    assert compiled
 
 
-def test_a_context_variable_that_a_dependency_sets_is_seen_by_the_handler(catalog, issuer, chains):
+def test_a_context_variable_that_a_dependency_sets_is_seen_by_the_handler(catalog, issuer, compiled):
     def add(app, guard):
         async def sets(caller: Annotated[Principal, Security(guard, scopes=["me"])]):
             marker.set(caller.subject)
@@ -268,10 +268,10 @@ def test_a_context_variable_that_a_dependency_sets_is_seen_by_the_handler(catalo
             return marker.get()
 
     assert alike(serve(catalog, issuer, add), issuer)[:2] == (200, "alice")
-    assert chains
+    assert compiled
 
 
-def test_too_few_scopes_run_nothing_of_a_chain(catalog, issuer, chains):
+def test_too_few_scopes_run_no_compiled_dependency(catalog, issuer, compiled):
     def add(app, guard):
         async def user(caller: Annotated[Principal, Security(guard, scopes=["me"])]):
             ran.append("user")
@@ -282,10 +282,10 @@ def test_too_few_scopes_run_nothing_of_a_chain(catalog, issuer, chains):
 
     status, body, calls = alike([serve(catalog, issuer, add)[0]], issuer, scope="me")
     assert (status, body["scope"], calls) == (403, "items me", [])
-    assert chains == []
+    assert compiled == []
 
 
-def test_two_callers_at_once_never_see_each_other(catalog, issuer, chains):
+def test_two_callers_at_once_never_see_each_other(catalog, issuer, compiled):
     def add(app, guard):
         def name(caller: Annotated[Principal, Security(guard, scopes=["me"])]):
             return caller.subject
@@ -308,4 +308,4 @@ def test_two_callers_at_once_never_see_each_other(catalog, issuer, chains):
         for thread in threads:
             thread.join()
     assert wrong == []
-    assert len(chains) == 160
+    assert len(compiled) == 160

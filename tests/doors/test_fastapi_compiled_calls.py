@@ -9,7 +9,7 @@ from fastapi.security import SecurityScopes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bailiwick.frameworks.fastapi.generated_calls import Call, itself, written_out
+from bailiwick.frameworks.fastapi.compiled_dependencies import Call, give_caller, write_function
 from bailiwick.scopes import Principal, ScopeSet
 
 ADA = Principal("ada", ScopeSet(["a"]))
@@ -22,7 +22,7 @@ class Request:
 
 def run(calls, results=(), supplied=()):
     request = Request()
-    made = written_out(calls, results, supplied, key="caller", values="found")
+    made = write_function(calls, results, supplied, key="caller", values="found")
     asyncio.run(made(request))
     return request.scope["found"]
 
@@ -56,7 +56,7 @@ def test_calls_are_made_in_their_order_with_the_results_that_they_name(drawn):
                 partial(plain if in_thread else awaited, number, names),
                 in_thread=in_thread,
                 results=tuple((f"r{one}", one) for one in earlier),
-                supplied=(("who", itself),) if caller else (),
+                supplied=(("who", give_caller),) if caller else (),
                 scopes_name="scopes" if scoped else None,
                 scopes=("a", "b"),
             )
@@ -77,7 +77,9 @@ def test_each_call_is_given_scopes_of_its_own():
         scopes.scopes.append("more")
         seen.append(scopes)
 
-    written = written_out([call(greedy, scopes_name="scopes", scopes=("a",))] * 2, [], [], key="caller", values="found")
+    written = write_function(
+        [call(greedy, scopes_name="scopes", scopes=("a",))] * 2, [], [], key="caller", values="found"
+    )
     for _ in range(2):
         asyncio.run(written(Request()))
     assert [one.scopes for one in seen] == [["a", "more"]] * 4
@@ -85,7 +87,10 @@ def test_each_call_is_given_scopes_of_its_own():
 
 
 def test_what_is_supplied_is_made_of_the_caller_for_each_request():
-    assert run([], supplied=[("name", lambda caller: caller.subject), ("who", itself)]) == {"name": "ada", "who": ADA}
+    assert run([], supplied=[("name", lambda caller: caller.subject), ("who", give_caller)]) == {
+        "name": "ada",
+        "who": ADA,
+    }
 
 
 @pytest.mark.parametrize("name", ["a b", "x=1)\nimport os", "class", "", "a.b", "1"])
@@ -94,7 +99,7 @@ def test_a_name_that_python_would_not_read_is_refused(name):
         return None
 
     with pytest.raises(ValueError, match="no name of a parameter"):
-        run([call(anything, supplied=((name, itself),))])
+        run([call(anything, supplied=((name, give_caller),))])
 
 
 def test_names_that_stand_in_the_text_as_well_do_not_get_in_its_way():
@@ -103,7 +108,7 @@ def test_names_that_stand_in_the_text_as_well_do_not_get_in_its_way():
     async def same(**values):
         return values
 
-    found = run([call(same, supplied=tuple((name, itself) for name in names))] * 2, [("conn", 0), ("result1", 1)])
+    found = run([call(same, supplied=tuple((name, give_caller) for name in names))] * 2, [("conn", 0), ("result1", 1)])
     assert found == {"conn": dict.fromkeys(names, ADA), "result1": dict.fromkeys(names, ADA)}
 
 
@@ -114,5 +119,5 @@ def test_an_error_says_where_it_came_from():
     with pytest.raises(RuntimeError, match="lost") as failed:
         run([call(broken)])
     files = [frame.filename for frame in traceback.extract_tb(failed.value.__traceback__)]
-    assert "<dependencies, written out by bailiwick>" in files
+    assert "<dependencies, compiled by bailiwick>" in files
     assert files[-1] == __file__
