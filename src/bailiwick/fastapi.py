@@ -54,7 +54,8 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
         token_url: the authority's token endpoint, for OpenAPI and Swagger UI. By default what the verifier says of itself, as
             that of an authority in this process does; else "token".
         authorization_url: the authority's authorization endpoint; documents code + PKCE. By default likewise; else none.
-        password_flow: document the password flow, which Swagger UI can log in with.
+        password_flow: document the password flow. None documents it only where no authorization endpoint is known: Swagger UI
+            stacks a form for each flow.
         client_credentials_flow: document the client credentials flow.
         scheme_name: the name of the security scheme in OpenAPI.
         description: the description of the security scheme.
@@ -78,7 +79,7 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
         *,
         token_url: str | None = None,
         authorization_url: str | None = None,
-        password_flow: bool = True,
+        password_flow: bool | None = None,
         client_credentials_flow: bool = False,
         scheme_name: str = "oauth2",
         description: str | None = None,
@@ -113,6 +114,7 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
         self.__signature__ = inspect.signature(self.__call__)
         described = {name: scope.description for name, scope in catalog.scopes.items()}
         token_url, authorization_url = endpoints_of(verifier, token_url, authorization_url)
+        self._documents_code_flow = authorization_url is not None
         flows = OAuthFlowsModel()
         if authorization_url is not None:
             flows.authorizationCode = OAuthFlowAuthorizationCode(
@@ -121,7 +123,7 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
                 refreshUrl=token_url,
                 scopes=described,
             )
-        if password_flow:
+        if password_flow or (password_flow is None and authorization_url is None):
             flows.password = OAuthFlowPassword(tokenUrl=token_url or "token", refreshUrl=token_url, scopes=described)
         if client_credentials_flow:
             flows.clientCredentials = OAuthFlowClientCredentials(tokenUrl=token_url or "token", scopes=described)
@@ -196,6 +198,9 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
         When the application starts, every reachable route must have a requirement or a reason to
         be public; otherwise the start fails with one error that lists them all.
 
+        FastAPI's documentation page is set to use PKCE where the guard knows an authorization endpoint and the application says nothing
+        of it (`swagger_ui_init_oauth`).
+
         Args:
             app: the application; routes may be added before or after this call.
             docs: what its documentation pages and OpenAPI document need: `guard.requires(...)`,
@@ -218,6 +223,9 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
         if protection_of(app) is not None:
             raise ConfigurationError("This application is protected already.")
         self._note_protection()
+        if self._documents_code_flow and app.swagger_ui_init_oauth is None:
+            # Swagger UI sends no challenge by itself, and every authority that keeps to RFC 9700 section 2.1.1 refuses it.
+            app.swagger_ui_init_oauth = {"usePkceWithAuthorizationCodeGrant": True}
         settled = {path: self._settling(value, f"mounts[{path!r}]") for path, value in (mounts or {}).items()}
         Protection(self, app, self._settling(docs, "docs"), settled, self._settling(default, "default")).install()
 

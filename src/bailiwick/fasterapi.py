@@ -69,7 +69,8 @@ class Guard(DeclaringGuard[ScopeDependency]):
         token_url: the authority's token endpoint, for OpenAPI and Swagger UI. By default what the verifier says of itself, as
             that of an authority in this process does; else "token".
         authorization_url: the authority's authorization endpoint; documents the code flow. By default likewise; else none.
-        password_flow: document the password flow, which Swagger UI can log in with.
+        password_flow: document the password flow. None documents it only where no authorization endpoint is known: Swagger UI
+            stacks a form for each flow.
         client_credentials_flow: document the client credentials flow.
         scheme_name: the name of the security scheme in OpenAPI.
         description: the description of the security scheme.
@@ -96,7 +97,7 @@ class Guard(DeclaringGuard[ScopeDependency]):
         *,
         token_url: str | None = None,
         authorization_url: str | None = None,
-        password_flow: bool = True,
+        password_flow: bool | None = None,
         client_credentials_flow: bool = False,
         scheme_name: str = "oauth2",
         description: str | None = None,
@@ -130,7 +131,7 @@ class Guard(DeclaringGuard[ScopeDependency]):
             catalog,
             token_url=token_url,
             authorization_url=authorization_url,
-            password_flow=password_flow,
+            password_flow=authorization_url is None if password_flow is None else password_flow,
             client_credentials_flow=client_credentials_flow,
             description=description,
         )

@@ -110,9 +110,9 @@ def test_the_openapi_document_has_the_scheme_its_scopes_and_those_of_each_route(
     document = demo.http.get("/openapi.json").json()
     (scheme,) = document["components"]["securitySchemes"].values()
     assert scheme["type"] == "oauth2"
-    assert scheme["flows"]["password"]["tokenUrl"] == "/auth/token"
-    assert scheme["flows"]["password"]["scopes"]["posts:write"] == "Write posts"
-    assert len(scheme["flows"]["password"]["scopes"]) == 10
+    assert scheme["flows"]["authorizationCode"]["tokenUrl"] == "/auth/token"
+    assert scheme["flows"]["authorizationCode"]["scopes"]["posts:write"] == "Write posts"
+    assert len(scheme["flows"]["authorizationCode"]["scopes"]) == 10
     (name,) = document["components"]["securitySchemes"]
     assert document["paths"]["/posts"]["post"]["security"] == [{name: ["posts:write"]}]
     assert document["paths"]["/users/{id}"]["delete"]["security"] == [{name: ["users:delete"]}, {name: ["admin:*"]}]

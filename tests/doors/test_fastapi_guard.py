@@ -771,6 +771,7 @@ def test_openapi_documents_the_flows_and_the_catalogued_scopes(catalog, issuer):
         issuer,
         token_url="/auth/token",
         authorization_url="/auth/authorize",
+        password_flow=True,
         client_credentials_flow=True,
         scheme_name="bailiwick",
     )

@@ -67,7 +67,7 @@ async def test_a_guard_beside_its_authority_documents_where_that_is(guarding, is
     scheme = guard.scheme if guarding is FasterAPIGuard else guard.model.model_dump(exclude_none=True)
     assert scheme["flows"]["authorizationCode"]["authorizationUrl"] == f"{base}/authorize"
     assert scheme["flows"]["authorizationCode"]["tokenUrl"] == f"{base}/token"
-    assert scheme["flows"]["password"]["tokenUrl"] == f"{base}/token"
+    assert "password" not in scheme["flows"]  # Swagger UI stacks a form for each flow
 
     told = guarding(CATALOG, server.verifier(), token_url="/elsewhere")
     scheme = told.scheme if guarding is FasterAPIGuard else told.model.model_dump(exclude_none=True)
@@ -85,7 +85,7 @@ async def test_what_a_guard_documents_of_its_authority_is_served():
     async with http(app) as client:
         document = (await client.get("/openapi.json")).json()
         flows = document["components"]["securitySchemes"]["oauth2"]["flows"]
-        assert (await client.post(flows["password"]["tokenUrl"])).status_code == 400
+        assert (await client.post(flows["authorizationCode"]["tokenUrl"])).status_code == 400
         assert (await client.get(flows["authorizationCode"]["authorizationUrl"])).status_code == 400
 
 
