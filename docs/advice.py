@@ -59,7 +59,7 @@ ADVICE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
     "BW408": ((400,), "Send `application/x-www-form-urlencoded`, or JSON to register."),
     "BW409": ((413,), "Send at most 64 KiB, and at most 8 KiB of an authorization request that is pushed."),
     "BW410": ((400,), "Name one API that this authority has. To exchange a token for another API: let the person consent to it, or the operator name it for your client: `bailiwick client exchange-targets`."),
-    "BW411": ((400, 403), "Let the operator name the API for this client: `--introspects`."),
+    "BW411": ((400, 403), "Let the operator name the API for this client: `--introspects`; or let it follow: `bailiwick client follow`."),
     "BW412": ((400, 403, 404), "Nothing: they said no. Ask again only if they want it."),
     "BW413": ((400,), "Ask again after `interval` seconds."),
     "BW414": ((400,), "Wait five seconds longer from now on."),
@@ -77,5 +77,5 @@ ADVICE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
     "BW502": ((503,), "The message, or the log, says what is the matter with the file."),
     "BW503": ((503,), "Update this code, or take the store that belongs to it."),
     "BW504": ((503,), "Try again after `Retry-After`. It is told to the name or the network that asks most; if it lasts for others, name your proxies, or more processes are needed."),
-    "BW505": ((503,), "See that the API reaches `/revocations` of the authority."),
+    "BW505": ((503,), "See that the API reaches `/revocations` of the authority, with a client that may follow it; the log of the API says what kept it."),
 }  # fmt: skip

@@ -84,7 +84,7 @@ IDS: Final[Mapping[str, str]] = MappingProxyType(
         "BW408": "The content type of the request is wrong.",
         "BW409": "The request body is too large.",
         "BW410": "The requested resource is unknown, or out of reach of what was presented (RFC 8707).",
-        "BW411": "The caller may not introspect or revoke this token.",
+        "BW411": "The caller may not introspect or revoke this token, or follow the revocation feed.",
         "BW412": "The resource owner or the server denied the request.",
         "BW413": "The authorization is pending; ask again later (RFC 8628).",
         "BW414": "Ask more slowly (RFC 8628).",

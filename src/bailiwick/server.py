@@ -53,7 +53,7 @@ try:
     from bailiwick.remote.client_metadata import MetadataFetcher
     from bailiwick.storage import MemoryStore, open_store
     from bailiwick.web.answers import refuse
-    from bailiwick.web.app import WELL_KNOWN, build_app
+    from bailiwick.web.app import ACTING, WELL_KNOWN, build_app
 
     from ._server.flusher import Flusher
     from ._server.upkeep import Upkeep
@@ -85,8 +85,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# The methods by which something can be revoked, closing a registration included.
-_ACTING: Final = ("POST", "PUT", "DELETE")
 # A store that forgets when the process ends; the name is SQLite's.
 MEMORY: Final = ":memory:"
 
@@ -345,7 +343,7 @@ class AuthorizationServer:
         try:
             await self._app(self._relative(conn), receive, send)
         finally:
-            if conn.get("method") in _ACTING:
+            if conn.get("method") in ACTING:
                 self.acts += 1
 
     def _relative(self, conn: Conn) -> Conn:

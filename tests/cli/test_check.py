@@ -159,3 +159,9 @@ def test_a_role_that_holds_what_left_the_catalog_is_found(clean):
 
 def test_a_key_that_lies_unsealed_is_found(house):
     assert "unsealed-key" in {rule for rule, _ in rules(house)}
+
+
+def test_a_feed_that_anybody_may_read_is_found(clean):
+    file = clean.folder / "bailiwick.toml"
+    file.write_text("public_revocations = true\n" + file.read_text())
+    assert rules(clean) == {("public-revocations", "public_revocations")}

@@ -6,9 +6,9 @@ import json
 import pytest
 
 
-def feed(http):
+def feed(http, secret, client="api"):
     """The lines of the revocation feed: number, kind, key, at, until, scope."""
-    body = http.get("/revocations").text.split(".")[1]
+    body = http.get("/revocations", auth=(client, secret)).text.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["lines"]
 
 
@@ -19,7 +19,7 @@ def tool(house):
         "--scope", "posts:*",
     )  # fmt: skip
     return house.json("client", "add", "api", "--grant", "client_credentials", "--scope", "posts:read",
-                      "--introspects", "*")["secret"]  # fmt: skip
+                      "--introspects", "*", "--follows-revocations")["secret"]  # fmt: skip
 
 
 def log_in(http, password):
@@ -40,12 +40,12 @@ def test_a_disabled_person_has_no_refresh_no_login_no_token_and_stands_in_the_fe
     with house.serve() as http:
         tokens = log_in(http, password).json()
         assert is_active(http, tool, tokens["access_token"])
-        assert feed(http) == []
+        assert feed(http, tool) == []
         person = house.json("user", "disable", "ada")["id"]
         assert refresh(http, tokens).json()["error"] == "invalid_grant"
         assert log_in(http, password).json()["error"] == "invalid_grant"
         assert not is_active(http, tool, tokens["access_token"])
-        assert ["subject", person] in [line[1:3] for line in feed(http)]
+        assert ["subject", person] in [line[1:3] for line in feed(http, tool)]
         house("user", "enable", "ada")
         assert log_in(http, password).status_code == 200
         assert refresh(http, tokens).json()["error"] == "invalid_grant"  # what was ended stays so
@@ -59,7 +59,7 @@ def test_a_disabled_client_has_no_request_no_refresh_no_token_and_stands_in_the_
         assert refresh(http, tokens).json()["error"] == "invalid_client"
         assert log_in(http, password).json()["error"] == "invalid_client"
         assert not is_active(http, tool, tokens["access_token"])
-        assert ["client", "tool"] in [line[1:3] for line in feed(http)]
+        assert ["client", "tool"] in [line[1:3] for line in feed(http, tool)]
 
 
 def test_one_scope_withdrawn_leaves_the_others_and_the_next_refresh_issues_the_rest(house, tool, password):
@@ -71,7 +71,7 @@ def test_one_scope_withdrawn_leaves_the_others_and_the_next_refresh_issues_the_r
         house("token", "withdraw", allowed["id"], "posts:delete")
         again = refresh(http, tokens).json()
         assert set(again["scope"].split()) == set(tokens["scope"].split()) - {"posts:delete"}
-        assert ["scope", allowed["id"], "posts:delete"] in [[line[1], line[2], line[5]] for line in feed(http)]
+        assert ["scope", allowed["id"], "posts:delete"] in [[line[1], line[2], line[5]] for line in feed(http, tool)]
         (listed,) = house.json("token", "list", "--user", "ada")["authorizations"]
         assert [row["scope"] for row in listed["withdrawn"]] == ["posts:delete"]
         house("token", "give-back", allowed["id"], "posts:delete")
@@ -116,3 +116,20 @@ def test_a_new_secret_ends_the_old_one_at_once(house, tool):
         new = house.json("client", "rotate-secret", "api")["secret"]
         assert http.post("/token", data=ask, auth=("api", tool)).json()["error"] == "invalid_client"
         assert http.post("/token", data=ask, auth=("api", new)).status_code == 200
+
+
+def test_a_client_that_only_follows_needs_no_grant_and_follows_until_it_is_told_to_stop(house):
+    assert "needs a --grant" in house.refusal("client", "add", "nothing")
+    made = house.json("client", "add", "watcher", "--follows-revocations")
+    assert (made["follows_revocations"], made["grants"], made["scopes"]) == (True, [], [])
+    assert "follows revocations" in house("client", "show", "watcher").stdout
+    weak = ["client", "add", "weak", "--follows-revocations", "--own-secret"]
+    assert "nobody can guess" in house.refusal(*weak, input="s3cret\n")
+    assert "for which it needs a secret" in house.refusal("client", "add", "page", "--public", "--follows-revocations")
+    with house.serve() as http:
+        assert http.get("/revocations").status_code == 401
+        assert feed(http, made["secret"], "watcher") == []
+        assert not house.json("client", "follow", "watcher", "--stop")["follows_revocations"]
+        assert http.get("/revocations", auth=("watcher", made["secret"])).status_code == 403
+        house("client", "follow", "watcher")
+        assert feed(http, made["secret"], "watcher") == []

@@ -1,5 +1,6 @@
 """A served authority is told to stop while a follower waits for news: it ends soon, and the follower hears nothing bad."""
 
+import asyncio
 import os
 import re
 import signal
@@ -9,6 +10,9 @@ import threading
 import time
 
 import httpx
+
+from bailiwick.demo.domain import CATALOG
+from bailiwick.server import AuthorizationServer
 
 
 def test_a_follower_that_waits_does_not_keep_the_server_from_ending(tmp_path):
@@ -27,10 +31,13 @@ def test_a_follower_that_waits_does_not_keep_the_server_from_ending(tmp_path):
             assert line, said
             said += line
         feed, answers = f"{found[1]}/revocations", []
-        known = first(feed).headers["etag"]
+        first(feed)
+        who = ("follower", asyncio.run(may_follow(found[1], tmp_path / "data")))
+        known = httpx.get(feed, auth=who).headers["etag"]
 
         def follow():
-            answers.append(httpx.get(feed, params={"wait": 30}, headers={"if-none-match": known}, timeout=60))
+            asked = {"params": {"wait": 30}, "headers": {"if-none-match": known}, "auth": who}
+            answers.append(httpx.get(feed, timeout=60, **asked))
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()
@@ -47,6 +54,12 @@ def test_a_follower_that_waits_does_not_keep_the_server_from_ending(tmp_path):
         process.kill()
         process.wait(10)
         process.stdout.close()
+
+
+async def may_follow(issuer, data):
+    """The secret of a new client of the demo that may follow its feed."""
+    async with AuthorizationServer(CATALOG, issuer=issuer, store=data / "authority.db") as server:
+        return (await (await server.admin()).create_client("follower", follows_revocations=True)).secret
 
 
 def first(feed):

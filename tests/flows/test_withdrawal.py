@@ -2,6 +2,7 @@
 
 import asyncio
 import runpy
+import secrets
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from bailiwick.server import AuthorizationServer
 PROCESSES = Path(__file__).parent / "processes"
 CATALOG = runpy.run_path(str(PROCESSES / "catalog.py"))["CATALOG"]
 PASSWORD = "correct horse battery staple"
+SECRET = secrets.token_urlsafe(32)
 
 
 class Process:
@@ -95,7 +97,7 @@ class Both:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     store = tmp_path_factory.mktemp("authority") / "authority.db"
-    with Process("authority.py", store) as authority, Process("api.py", authority.base) as api:
+    with Process("authority.py", store, SECRET) as authority, Process("api.py", authority.base, SECRET) as api:
         both = Both(store, authority, api)
 
         async def furnish(admin):

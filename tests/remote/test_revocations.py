@@ -1,10 +1,12 @@
 """The follower of the revocation feed, against a real authority, and against answers that nobody honest gives."""
 
 import asyncio
+import base64
 import gzip
 import logging
 import time
 from timeit import repeat
+from urllib.parse import unquote_plus
 
 import httpx
 import pytest
@@ -54,9 +56,16 @@ class World:
         await self.admin.create_client(
             "cli", public=True, grants=["password", "refresh_token"], scopes=["notes:*"], first_party=True
         )
+        api = await self.admin.create_client("api", follows_revocations=True)
         keys = Keyring.from_jwks(await authority.jwks(), published=True)
         self.feed = RevocationFeed(
-            ISSUER, keys=keys, http=self.http, monotonic=lambda: time.monotonic() + self.offset, **self.settings
+            ISSUER,
+            keys=keys,
+            client_id="api",
+            client_secret=api.secret,
+            http=self.http,
+            monotonic=lambda: time.monotonic() + self.offset,
+            **self.settings,
         )
         self.verifier = JWTVerifier(keys, issuer=ISSUER, audience=API, checks=(self.feed.check,))
         return self
@@ -304,7 +313,10 @@ HOSTILE = {
     "HTML": lambda: Response(document(), media_type="text/html"),
     "compressed": lambda: feed_type(gzip.compress(document().encode()), **{"content-encoding": "gzip"}),
     "too long": lambda: feed_type("a" * 20_001),
-    "too many lines": lambda: feed_type(document(lines=[[n, "token", f"t{n}", NOW, NOW + DAY, ""] for n in range(99)])),
+    "more of which it tells nothing": lambda: feed_type(document(last=0, newest=9, lines=[])),
+    "more, and not how much": lambda: feed_type(document(newest="9")),
+    "not for us": lambda: Response("no", 401),
+    "for others only": lambda: Response("no", 403),
     "a redirect": lambda: RedirectResponse("/elsewhere", 302),
     "a redirect to another host": lambda: RedirectResponse("https://evil.example.com/revocations", 307),
     "not modified": lambda: Response(status_code=304),
@@ -402,7 +414,7 @@ def test_loopback_may_be_plain_http(host):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"keys": "secret"}, {"stale": "ajar"}, {"max_age": 1}, {"max_age": float("nan")}, {"timeout": 0}, {"max_bytes": 0}, {"max_lines": 0}],
+    [{"keys": "secret"}, {"stale": "ajar"}, {"max_age": 1}, {"max_age": float("nan")}, {"timeout": 0}, {"max_bytes": 0}, {"max_lines": 0}, {"client_id": "x"}, {"client_secret": "x"}],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_refused(settings):
     with pytest.raises(ConfigurationError):
@@ -420,3 +432,188 @@ async def test_it_is_entered_once():
     async with World() as world, world.feed as feed:
         with pytest.raises(RuntimeError):
             await feed.__aenter__()
+
+
+# -- a feed of whatever length -------------------------------------------------------------------
+
+
+class Told:
+    """An authority with so many lines, told in pages; it counts what it is asked."""
+
+    def __init__(self, lines, *, at_most=10, before_answer=None, **settings):
+        now = int(time.time())
+        self.lines = [[n + 1, "token", f"x.{n}", now, now + DAY, ""] for n in range(lines)]
+        self.at_most, self.before_answer = at_most, before_answer
+        self.asked, self.broken = [], set()
+        self.offset = 0.0
+        app = Starlette(routes=[Route("/revocations", self.answer)])
+        self.feed = RevocationFeed(
+            ISSUER,
+            keys=Keyring.from_keys(KEY),
+            http=httpx.AsyncClient(transport=httpx.ASGITransport(app=app)),
+            monotonic=lambda: time.monotonic() + self.offset,
+            **settings,
+        )
+
+    async def answer(self, request):
+        after, limit = (int(request.query_params[name]) for name in ("after", "limit"))
+        self.asked.append(after)
+        if self.before_answer is not None:
+            self.before_answer(after)
+        if len(self.asked) in self.broken:
+            return Response("no", 500)
+        most = min(limit, self.at_most)
+        page = [line for line in self.lines if line[0] > after][:most]
+        newest = self.lines[-1][0] if self.lines else 0
+        last = page[-1][0] if len(page) == most else max(after, newest)
+        return feed_type(document(after=after, last=last, newest=newest, lines=page))
+
+    def add(self, key):
+        now = int(time.time())
+        self.lines.append([self.lines[-1][0] + 1, "token", key, now, now + DAY, ""])
+
+    def knows(self, key):
+        who = Principal("ada", ScopeSet(["a"]), issuer=ISSUER, token_id=key, claims={"iat": int(NOW) - 5, "rev": 0})
+        try:
+            self.feed.check(who)
+        except InvalidToken:
+            return True
+        return False
+
+
+async def test_a_feed_of_whatever_length_is_known_whole_page_after_page(caplog):
+    told = Told(95, max_lines=50)
+    assert await told.feed.refresh()
+    assert told.asked == list(range(0, 100, 10))
+    assert all(told.knows(f"x.{n}") for n in range(95))
+    assert len([line for line in caplog.records if "more than 50 revocations" in line.getMessage()]) == 1
+
+
+async def test_twice_the_lines_are_twice_the_requests_and_no_more():
+    counts = []
+    for lines in (1_000, 2_000, 4_000):
+        told = Told(lines, at_most=100)
+        assert await told.feed.refresh()
+        counts.append(len(told.asked))
+    assert counts == [10, 20, 40]
+
+
+async def test_a_load_that_takes_long_makes_nothing_stale_that_was_up_to_date_and_misses_no_news():
+    told = Told(200, max_age=60)
+    assert await told.feed.refresh()
+
+    def slow(after):
+        told.offset += 15  # the whole takes five minutes
+        if after == 100:
+            told.add("x.news")
+        elif after == 120:
+            known.append(told.knows("x.news"))
+        ages.append(told.feed.age)
+
+    told.before_answer, known, ages = slow, [], []
+    assert await told.feed.refresh()
+    assert max(ages) < 60
+    assert told.knows("x.news")
+    assert known == [True]  # long before the load was done
+    assert len(told.feed._revocations) == 201
+
+
+async def test_a_long_load_is_followed_by_a_long_rest():
+    told = Told(200, max_age=3)
+    told.before_answer = lambda _after: setattr(told, "offset", told.offset + 0.2)
+    async with told.feed:
+        told.before_answer = None
+        loaded = len(told.asked)  # in some five seconds, by its clock
+        for _ in range(4):
+            await asyncio.sleep(0.3)
+            told.offset += 3
+        assert told.asked[loaded:]
+        assert 0 not in told.asked[loaded:]  # asked for what is new, which proves as much
+        told.offset += 60
+        await asyncio.sleep(0.6)
+        assert 0 in told.asked[loaded:]
+
+
+async def test_a_load_that_breaks_off_goes_on_where_it_was():
+    told = Told(95)
+    told.broken = {4, 9}
+    assert not await told.feed.refresh()
+    assert not told.feed._revocations  # a part is not taken for the whole
+    assert not await told.feed.refresh()
+    assert await told.feed.refresh()
+    assert told.asked.count(0) == 1
+    assert all(told.knows(f"x.{n}") for n in range(95))
+
+
+async def test_numbers_that_begin_anew_bring_everything_anew():
+    told = Told(30)
+    async with told.feed:
+        told.lines = told.lines[:5]  # a backup was brought back
+        told.add("x.later")
+
+        async def is_known():
+            return told.knows("x.later")
+
+        end = time.monotonic() + 5
+        while not await is_known():
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+    assert len(told.feed._revocations) == 6
+
+
+async def test_pages_that_are_too_long_are_asked_for_in_smaller_ones():
+    told = Told(100, at_most=2_000, max_bytes=3_000)
+    for _ in range(12):
+        if await told.feed.refresh():
+            break
+    assert len(told.feed._revocations) == 100
+
+
+async def test_a_line_takes_as_much_memory_as_is_said():
+    import tracemalloc
+
+    told = Told(0)
+    now = time.time()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for n in range(5_000):
+            key = f"fam_{n:020d}.{n:022d}"
+            told.feed._revocations.add("token", key, at=now + n, until=now + 600 + n, number=n)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / 5_000 < 500
+
+
+async def test_who_follows_says_who_they_are_and_no_log_repr_or_address_has_the_secret(caplog):
+    caplog.set_level(logging.DEBUG)
+    seen = []
+
+    async def revocations(request):
+        seen.append((request.headers.get("authorization"), str(request.url)))
+        return feed_type(document()) if len(seen) == 1 else Response("no", 401)
+
+    app = Starlette(routes=[Route("/revocations", revocations)])
+    secret = "sec ret:/%" * 4
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app)) as http:
+        feed = RevocationFeed(ISSUER, keys=Keyring.from_keys(KEY), http=http, client_id="a:b", client_secret=secret)
+        assert await feed.refresh()
+        assert not await feed.refresh()
+    # RFC 6749 section 2.3.1: each half form-encoded, so that a colon in the name ends it nowhere.
+    told = base64.b64decode(seen[0][0].removeprefix("Basic ")).decode().split(":")
+    assert [unquote_plus(half) for half in told] == ["a:b", secret]
+    assert "name a client that may follow it" in caplog.text
+    for text in (caplog.text, repr(feed), seen[0][1]):
+        assert "sec+ret" not in text
+        assert secret not in text
+        assert seen[0][0] not in text
+
+
+async def test_an_authority_that_knows_no_followers_is_not_followed_and_says_why(caplog):
+    async with World() as world:
+        feed = RevocationFeed(ISSUER, keys=world.feed._keys, http=world.http)
+        assert not await feed.refresh()
+        assert "401: name a client" in caplog.text
+        with pytest.raises(Unavailable):
+            feed.check(Principal("ada", ScopeSet(["a"]), issuer=ISSUER))

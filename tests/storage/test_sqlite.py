@@ -470,7 +470,7 @@ from bailiwick.storage import open_store
 class Hasher:
     async def hash(self, password):
         return "hash of " + password
-    async def verify(self, hash, password):
+    async def verify(self, hash, password, caller=None):
         return Verdict.RIGHT if hash == "hash of " + password else Verdict.WRONG
 
 async def main():

@@ -123,27 +123,36 @@ async def test_what_is_registered_is_json_and_small(open_site):
 # -- the feed ----------------------------------------------------------------------------------
 
 
-async def test_the_feed_is_signed_and_answers_304_while_there_is_nothing_new(site, visitor):
-    first = await visitor.get("/revocations")
+@pytest.fixture
+async def follower(site):
+    """A visitor that may follow the feed."""
+    made = await (await site.admin()).create_client("api", follows_revocations=True)
+    follower = site.visitor()
+    follower.http.auth = ("api", made.secret)
+    return follower
+
+
+async def test_the_feed_is_signed_and_answers_304_while_there_is_nothing_new(site, follower):
+    first = await follower.get("/revocations")
     assert first.status_code == 200
     assert first.headers["content-type"] == "application/revocations+jwt"
     assert first.headers["cache-control"] == "no-cache"
     claims = read_claims(read(first.text).payload)
     assert (claims["iss"], claims["lines"]) == ("https://id.example/auth", [])
     etag = first.headers["etag"]
-    assert (await visitor.get("/revocations", headers={"if-none-match": etag})).status_code == 304
+    assert (await follower.get("/revocations", headers={"if-none-match": etag})).status_code == 304
     await (await site.admin()).revoke_account_tokens("ada")
-    news = await visitor.get("/revocations", headers={"if-none-match": etag})
+    news = await follower.get("/revocations", headers={"if-none-match": etag})
     assert news.status_code == 200
     assert [line[1] for line in read_claims(read(news.text).payload)["lines"]] == ["subject"]
     last = read_claims(read(news.text).payload)["last"]
-    rest = await visitor.get("/revocations", params={"after": last})
+    rest = await follower.get("/revocations", params={"after": last})
     assert read_claims(read(rest.text).payload)["lines"] == []
 
 
-async def test_a_follower_that_waits_is_answered_within_a_second_of_the_news(site, visitor):
-    etag = (await visitor.get("/revocations")).headers["etag"]
-    waiting = asyncio.create_task(visitor.get("/revocations", params={"wait": "20"}, headers={"if-none-match": etag}))
+async def test_a_follower_that_waits_is_answered_within_a_second_of_the_news(site, follower):
+    etag = (await follower.get("/revocations")).headers["etag"]
+    waiting = asyncio.create_task(follower.get("/revocations", params={"wait": "20"}, headers={"if-none-match": etag}))
     await asyncio.sleep(0.3)
     assert not waiting.done()
     began = time.perf_counter()
@@ -152,18 +161,20 @@ async def test_a_follower_that_waits_is_answered_within_a_second_of_the_news(sit
     assert time.perf_counter() - began < 1
 
 
-async def test_a_follower_that_waits_in_vain_is_let_go_in_time(visitor):
-    etag = (await visitor.get("/revocations")).headers["etag"]
+async def test_a_follower_that_waits_in_vain_is_let_go_in_time(follower):
+    etag = (await follower.get("/revocations")).headers["etag"]
     began = time.perf_counter()
-    answered = await visitor.get("/revocations", params={"wait": "1"}, headers={"if-none-match": etag})
+    answered = await follower.get("/revocations", params={"wait": "1"}, headers={"if-none-match": etag})
     assert answered.status_code == 304
     assert answered.headers["etag"] == etag
     assert 0.9 < time.perf_counter() - began < 3
 
 
-@pytest.mark.parametrize("query", ["after=-1", "after=x", "after=1&after=2", "after=", "wait=1e9", "after=" + "9" * 19])
-async def test_the_feed_is_asked_with_numbers(visitor, query):
-    refused = await visitor.http.get(f"/auth/revocations?{query}")
+@pytest.mark.parametrize(
+    "query", ["after=-1", "after=x", "after=1&after=2", "after=", "wait=1e9", "limit=x", "after=" + "9" * 19]
+)
+async def test_the_feed_is_asked_with_numbers(follower, query):
+    refused = await follower.http.get(f"/auth/revocations?{query}")
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
 
 

@@ -15,6 +15,9 @@ __all__ = ["OwnVerifier", "Watched"]
 # Seconds for which a guard in this process relies on what it knows about revocations. Another
 # process that shares the store may have revoked something meanwhile.
 FOLLOWED_FOR: Final = 1.0
+# With so many revocations in memory, or twice as many as there were the last time, all are read anew: most of them may
+# have given their place to a few (`MOST_LINES`), and were only kept because they had been heard of.
+ROOM: Final = 1_000
 
 
 class Watched(Protocol):
@@ -59,6 +62,7 @@ class OwnVerifier:
         self._jwt: JWTVerifier | None = None
         self._revoked = Revocations()
         self._seen = 0
+        self._room = ROOM
         self._read_at = float("-inf")
         self._acts = -1
         self._dropped = 0
@@ -114,10 +118,17 @@ class OwnVerifier:
         if (dropped := await authority.keys.look()) != self._dropped and self._jwt is not None:
             self._jwt.forget()
             self._dropped = dropped
-        for line in await authority.store.revocations(after=self._seen, now=now):
-            self._revoked.add(
-                line.kind.value, line.key, at=line.at, until=line.until, number=line.number, scope=line.scope
-            )
-            self._seen = max(self._seen, line.number)
+        # Most requests to the authority revoke nothing: one look by an index tells, and no thread has to scan.
+        newest, known, seen = await authority.store.last_revocation(), self._revoked, self._seen
+        if newest != seen:
+            whole = len(known) >= self._room
+            if whole:
+                known, seen = Revocations(), 0
+            for line in await authority.store.revocations(after=seen, now=now):
+                known.add(line.kind.value, line.key, at=line.at, until=line.until, number=line.number, scope=line.scope)
+                newest = max(newest, line.number)
+            self._revoked, self._seen = known, newest
+            if whole:
+                self._room = max(ROOM, 2 * len(known))
         self._revoked.forget_before(now)
         self._read_at, self._acts = now, acts

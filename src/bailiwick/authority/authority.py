@@ -165,7 +165,7 @@ class Authority:
             pushed=PushedRequestEndpoint(settings, store, clients, authorization, token_bytes),
             device=DeviceEndpoint(settings, store, clients, consents, attempts, refusals, token_bytes),
             registration=RegistrationEndpoint(catalog, settings, store, attempts, token_bytes),
-            feed=RevocationFeed(settings, store, keys),
+            feed=RevocationFeed(settings, store, keys, clients),
             metadata_endpoint=MetadataEndpoint(settings, catalog, store, token.grant_types),
             documents=documents,
             attempts=attempts,

@@ -90,8 +90,12 @@ def metadata(settings: Settings, catalog: Catalog, grants: Collection[GrantType]
         "introspection_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "scopes_supported": list(catalog.scopes),
-        # Where other processes follow what was revoked; a member of our own.
+        # Where other processes follow what was revoked; members of our own.
         "revocation_feed_endpoint": f"{issuer}/revocations",
+        "revocation_feed_endpoint_auth_methods_supported": [
+            "client_secret_basic",
+            *(["none"] if settings.public_revocations else []),
+        ],
         # The response types of an authorization endpoint; a member that RFC 8414 requires even where none is.
         "response_types_supported": [],
     }

@@ -166,6 +166,13 @@ def _settings(here: Situation) -> Iterator[Finding]:
             f"Anybody may register clients, with scopes up to {registration.ceiling}.",
             "Give registration initial tokens, or keep its ceiling small.",
         )
+    if settings.public_revocations:
+        yield Finding(
+            "public-revocations",
+            "public_revocations",
+            "Anybody may read the revocation feed: who lets which client do what, by their ids, and when it ended.",
+            "Turn public_revocations off, and give each API a client: bailiwick client add NAME --follows-revocations",
+        )
     if settings.unfinished.network > MOST_UNFINISHED:
         yield Finding(
             "many-unfinished",
@@ -364,6 +371,7 @@ RULES: Final = (
     "loopback-documents",
     "open-registration",
     "many-unfinished",
+    "public-revocations",
     "password-grant",
     "short-client-secret",
     "superuser-client",

@@ -8,7 +8,8 @@ digests, and those stay out of `repr`.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -18,6 +19,7 @@ __all__ = [
     "ACCOUNT_PREFIX",
     "EVERY_RESOURCE",
     "MAX_NAME",
+    "MOST_LINES",
     "Account",
     "Authorization",
     "Client",
@@ -151,6 +153,7 @@ class Client:
         registration: digest of the token by which it manages its own registration (RFC 7592), None if it has none.
         exchange_targets: the resources that it may exchange other clients' tokens for (RFC 8693), besides the one that
             such a token is for already.
+        follows_revocations: it may read the revocation feed.
     """
 
     id: str
@@ -172,6 +175,7 @@ class Client:
     registered: bool = False
     registration: str | None = field(default=None, repr=False)
     exchange_targets: frozenset[str] = frozenset()
+    follows_revocations: bool = False
 
     @property
     def described(self) -> bool:
@@ -481,6 +485,10 @@ class Revocation:
         by: "person", "operator", "client" or "authority".
         reason: a few words.
         number: its place in the feed; the store gives it. Tokens whose making began before it are meant.
+        family: the family in which the line lies, "" if in none or the store has to look it up. It and the next two bound
+            how many lines there are of one person; they are not told.
+        authorization: the authorization in which it lies, in the same way.
+        subject: whom the tokens are about, in the same way.
     """
 
     kind: Revoked
@@ -491,6 +499,65 @@ class Revocation:
     by: str = "operator"
     reason: str = ""
     number: int = 0
+    family: str = ""
+    authorization: str = ""
+    subject: str = ""
+
+    @property
+    def within(self) -> tuple[tuple[Revoked, str], ...]:
+        """What the line lies in, narrowest first, as far as it is known."""
+        places = (
+            (Revoked.FAMILY, self.family),
+            (Revoked.AUTHORIZATION, self.authorization),
+            (Revoked.SUBJECT, self.subject),
+        )
+        return tuple((kind, key) for kind, key in places if key)
+
+    def placed(self, *, family: str = "", authorization: str = "", subject: str = "") -> Revocation:
+        """The same line with what it lies in filled in where it was not known.
+
+        Args:
+            family: the family, as the store found it.
+            authorization: the authorization.
+            subject: the person, or the client that acts for itself.
+        """
+        return replace(
+            self,
+            family=self.family or family,
+            authorization=self.authorization or authorization,
+            subject=self.subject or subject,
+        )
+
+    def gathered(self, kind: Revoked, key: str, *, at: float, until: float) -> Revocation:
+        """The one line that takes the place of all lines within something.
+
+        It tells which access tokens end, and ends nothing else: families and sessions go on, and whoever refreshes
+        holds a token that is younger than the line.
+
+        Args:
+            kind: what they lie in.
+            key: its id.
+            at: the latest moment of any of them, seconds since the epoch.
+            until: the latest end of any of them, seconds since the epoch.
+        """
+        return Revocation(
+            kind,
+            key,
+            at,
+            until,
+            by="authority",
+            reason="many revocations",
+            family=self.family if kind is Revoked.FAMILY else "",
+            authorization=self.authorization if kind is not Revoked.SUBJECT else "",
+            subject=self.subject,
+        )
+
+
+# How many lines of the feed there may be within one family, authorization and subject, until one takes their place. A
+# line has some 140 bytes, so that nobody makes the feed longer than 18 KB, whatever they do; an honest program revokes a
+# few tokens of a family in the minutes that a line lasts. Of an authorization there are fewer than of a subject, so
+# that what one client does to itself ends no token of another one.
+MOST_LINES: Final[Mapping[Revoked, int]] = {Revoked.FAMILY: 16, Revoked.AUTHORIZATION: 32, Revoked.SUBJECT: 128}
 
 
 class KeyState(Enum):

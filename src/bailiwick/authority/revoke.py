@@ -61,7 +61,8 @@ class RevocationEndpoint:
             return
         _, family = found
         _check_own(family.client, client, family.subject, family.id)
-        await self._revoke(Revoked.FAMILY, family.id, family.subject, request, client, now, detail=_REASON)
+        line = self._line(Revoked.FAMILY, family.id, now)
+        await self._revoke(line.placed(subject=family.subject), request, client, detail=_REASON)
 
     async def _revoke_access_token(self, request: RevocationRequest, client: Client, now: float) -> None:
         try:
@@ -71,30 +72,32 @@ class RevocationEndpoint:
         _check_own(token.client_id, client, token.subject, token.token_id or "")
         if token.token_id is None:
             return
-        await self._revoke(Revoked.TOKEN, token.token_id, token.subject, request, client, now)
+        # Of a token without a family the store knows nothing but this.
+        authorization = token.claims.get("authz", "")
+        line = self._line(Revoked.TOKEN, token.token_id, now)
+        await self._revoke(line.placed(authorization=authorization, subject=token.subject), request, client)
+
+    def _line(self, kind: Revoked, key: str, now: float) -> Revocation:
+        return Revocation(kind, key, now, self._settings.feed_until(now), by="client", reason=_REASON)
 
     async def _revoke(
         self,
-        kind: Revoked,
-        key: str,
-        subject: str,
+        line: Revocation,
         request: RevocationRequest,
         client: Client,
-        now: float,
         *,
         detail: str = "",
     ) -> None:
         event = Event(
-            now,
-            f"{kind.value}.revoked",
+            line.at,
+            f"{line.kind.value}.revoked",
             actor=client.id,
-            subject=subject,
+            subject=line.subject,
             client=client.id,
-            object=key,
+            object=line.key,
             detail=detail,
             origin=request.origin,
         )
-        line = Revocation(kind, key, now, self._settings.feed_until(now), by="client", reason=_REASON)
         await self._store.revoke(line, event)
 
 

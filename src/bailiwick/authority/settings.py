@@ -276,6 +276,8 @@ class Settings:
         trusted_proxies: addresses and networks, such as "10.0.0.0/8", whose `X-Forwarded-For` is believed, and then
             no one else's `Client-Cert`; by default nobody's. A server in front of the application that reads such
             headers by itself (uvicorn: `proxy_headers`) has to be told not to.
+        public_revocations: anybody may read the revocation feed, and not only clients that may follow it. It names people,
+            clients and authorizations by their ids, and when their tokens were revoked.
         purge_every: seconds between two purges of what has expired, more or less a quarter; 0 for never, where
             something else calls the store's `purge`.
         password_min_length: characters that a new password must have (NIST SP 800-63B section 5.1.1.2 says 8).
@@ -298,6 +300,7 @@ class Settings:
     purge_every: int = HOUR
     trusted_proxies: tuple[str, ...] = ()
     unfinished: Unfinished = field(default_factory=Unfinished)
+    public_revocations: bool = False
 
     def __post_init__(self) -> None:
         check_issuer(self.issuer)

@@ -346,8 +346,18 @@ class Store(Protocol):
             that no family tells of.
         """
 
-    async def revocations(self, *, after: int = 0, now: float) -> Sequence[Revocation]:
-        """Lines of the feed that still matter, after that number, in order."""
+    async def revocations(self, *, after: int = 0, now: float, limit: int | None = None) -> Sequence[Revocation]:
+        """Lines of the feed that still matter, after that number, in order.
+
+        Of one family, authorization or subject there are never more than `MOST_LINES` that still matter: the line that
+        would be one more is told as one about the whole, in place of them all, in the same transaction
+        (`Revocation.gathered`).
+
+        Args:
+            after: a number of the feed.
+            now: seconds since the epoch.
+            limit: how many at most, the first ones; None for all.
+        """
 
     async def revoked(self, keys: Sequence[str], now: float) -> Sequence[Revocation]:
         """Lines of the feed about any of these keys that still matter."""

@@ -35,13 +35,15 @@ async def add(
     id: Annotated[str | None, typer.Argument(help="Its id; one is made if none is given.")] = None,
     *,
     grant: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             help="A grant it may use: authorization_code, refresh_token, client_credentials, device_code, "
-            "token_exchange, password; may be repeated."
+            "token_exchange, password; may be repeated. None for a client that only follows or introspects."
         ),
-    ],
-    scope: Annotated[list[str], typer.Option(help="A scope it may get at most; may be repeated.")],
+    ] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A scope it may get at most; may be repeated. Needed with --grant.")
+    ] = None,
     name: Annotated[str, typer.Option(help="How people know it; its id if empty.")] = "",
     public: Annotated[bool, typer.Option("--public", help="It cannot keep a secret: an app, a page, a tool.")] = False,
     redirect: Annotated[list[str] | None, typer.Option(help="An exact redirect URI; may be repeated.")] = None,
@@ -65,6 +67,10 @@ async def add(
             "repeated."
         ),
     ] = None,
+    follows_revocations: Annotated[
+        bool,
+        typer.Option("--follows-revocations", help="It may read the revocation feed: an API in another process."),
+    ] = False,
     jwks: Annotated[
         Path | None, typer.Option(help="File with its public keys (JWK set), if it signs who it is (RFC 7523).")
     ] = None,
@@ -74,16 +80,22 @@ async def add(
     own_secret: OwnSecret = False,
 ) -> None:
     """Add a client. A confidential one gets a secret, which is printed once."""
+    if not grant and not introspects and not follows_revocations:
+        raise ConfigurationError(
+            "A client needs a --grant by which it gets tokens, unless it --introspects or --follows-revocations.",
+            id="BW130",
+        )
     made = await desk.admin.create_client(
         id,
         name=name,
         public=public,
-        grants=[_grant_name(one) for one in grant],
-        scopes=scope,
+        grants=[_grant_name(one) for one in grant or ()],
+        scopes=scope or (),
         default=default or None,
         redirects=redirect or (),
         first_party=first_party,
         introspects=introspects or (),
+        follows_revocations=follows_revocations,
         required=required or (),
         jwks=_read(jwks) if jwks is not None else "",
         tls=tls,
@@ -134,6 +146,7 @@ async def show(desk: Desk, id: Id) -> None:
             "first_party": "first party",
             "introspects": "introspects",
             "exchange_targets": "exchanges tokens for",
+            "follows_revocations": "follows revocations",
             "registered": "registered itself",
             "authorizations": "authorizations",
             "families": "refresh families",
@@ -179,6 +192,18 @@ async def exchange_targets(
     changed = await desk.admin.set_exchange_targets(id, resource or ())
     named = ", ".join(sorted(changed.exchange_targets)) or "no API but a token's own"
     desk.out.done(f"The client {id} exchanges tokens for {named}", records.client(changed))
+
+
+@client.command("follow")
+@at_desk
+async def follow(
+    desk: Desk, id: Id, *, stop: Annotated[bool, typer.Option("--stop", help="Take the right away.")] = False
+) -> None:
+    """Let a client read the revocation feed, as an API in another process does; or no more, with --stop."""
+    changed = await desk.admin.set_client_follows_revocations(id, not stop)
+    desk.out.done(
+        f"The client {id} may follow the revocation feed{' no more' if stop else ''}.", records.client(changed)
+    )
 
 
 @client.command("rotate-secret")

@@ -41,6 +41,7 @@ def client(one: Client) -> dict[str, Any]:
         "first_party": one.first_party,
         "introspects": sorted(one.introspects),
         "exchange_targets": sorted(one.exchange_targets),
+        "follows_revocations": one.follows_revocations,
         "registered": one.registered,
         "disabled": one.disabled_at is not None,
         "created_at": moment(one.created_at),

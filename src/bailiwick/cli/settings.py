@@ -153,6 +153,7 @@ class Configured(BaseSettings):
     trusted_proxies: list[str] = []
     unfinished: UnfinishedEntry = UnfinishedEntry()
     connections: ConnectionsEntry = ConnectionsEntry()
+    public_revocations: bool = False
     attempts: SecretStr | None = None
     key_encryption_key: SecretStr | None = None
     key_encryption_key_file: Path | None = None
@@ -214,6 +215,7 @@ class Configured(BaseSettings):
             trusted_proxies=tuple(self.trusted_proxies),
             purge_every=self.purge_every,
             unfinished=Unfinished(**self.unfinished.model_dump()),
+            public_revocations=self.public_revocations,
             metadata_documents=None
             if described is None
             else MetadataDocuments(

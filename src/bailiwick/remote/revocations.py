@@ -1,6 +1,6 @@
 """Follows an authority's revocation feed, so that an API in another process knows what no longer holds.
 
-    feed = RevocationFeed("https://auth.example.com", keys=keyring)
+    feed = RevocationFeed("https://auth.example.com", keys=keyring, client_id="reports", client_secret=secret)
     verifier = JWTVerifier(keyring, issuer="https://auth.example.com", audience=..., checks=(feed.check,))
 
     @asynccontextmanager
@@ -11,6 +11,10 @@
 One request at a time waits at the authority until there is news. What arrives is believed for its
 signature and not for its way: only a signed document proves how old our knowledge is, and "304 Not
 Modified", which anybody on the way could say, proves nothing.
+
+A feed of whatever length is read, a page at a time. Each page is signed and names the number after which it goes on, and
+a line never gets a number below one that was told: so the page after which there are no more proves that everything is
+known up to the moment at which it was asked for.
 """
 
 from __future__ import annotations
@@ -19,12 +23,14 @@ import asyncio
 import logging
 import random
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Final, Literal, Self
+from urllib.parse import quote_plus
 
 import httpx
 
@@ -40,9 +46,14 @@ __all__ = ["RevocationFeed"]
 log = logging.getLogger("bailiwick.remote")
 
 FEED_TYPE: Final = "revocations+jwt"
-# A line has some 120 bytes as base64url: room for about 70,000 of them.
+# Lines of a page, and what an answer may have at most: a line has some 140 bytes as base64url, and 3 KB at most.
+PAGE: Final = 2_000
 MAX_BYTES: Final = 8 * 1024 * 1024
+# Beyond so many lines the log is told, once. A line takes some 450 bytes, and twice that while all are loaded anew.
 MAX_LINES: Final = 100_000
+# Everything is loaded anew when this many times as long has passed as that took: whatever the feed's length, a tenth of
+# the time is spent on it at most, at either end.
+REST: Final = 10
 # By how many seconds the clocks may differ, and so how old a document may be that somebody kept back: as
 # much as verifiers forgive by default.
 MAX_SKEW: Final = 30
@@ -64,10 +75,11 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document of the feed whose signature was verified."""
+    """A document of the feed whose signature was verified; a page of it, where `newest` is above `last`."""
 
     after: int
     last: int
+    newest: int
     lines: tuple[tuple[int, str, str, float, float, str], ...]  # number, kind, key, at, until, scope
 
 
@@ -86,15 +98,20 @@ class RevocationFeed:
             nothing bad is known. Either is written into the log once.
         timeout: seconds in which the authority has to begin an answer, the time not counted for which it was
             asked to wait.
-        max_bytes: the longest answer that is read.
-        max_lines: how many revocations are kept; with more of them living, what is known counts as too old.
+        client_id: the client by which this follower says who it is; one that may follow (`bailiwick client add NAME
+            --follows-revocations`). Empty where the authority's feed is public, or `http` says who asks.
+        client_secret: its secret.
+        max_bytes: the longest answer that is read, in bytes; a page that is longer is asked for in smaller ones.
+        max_lines: with more living revocations than this a warning is logged, once. They are kept all the same, about 450
+            bytes each, and twice that while all are loaded anew.
         http: the client that asks, for proxies and certificates of one's own; it stays the caller's to close. Redirects
             are never followed with it.
         now: the clock, in seconds since 1970-01-01 UTC.
         monotonic: a clock that never goes back, in seconds; ages are measured with it.
 
     Raises:
-        ConfigurationError: an address is not https (http is for loopback), or a setting is out of range.
+        ConfigurationError: an address is not https (http is for loopback), a setting is out of range, or there is one of
+            client_id and client_secret without the other.
     """
 
     def __init__(
@@ -106,6 +123,8 @@ class RevocationFeed:
         max_age: float = 60.0,
         stale: Literal["closed", "open"] = "closed",
         timeout: float = 5.0,
+        client_id: str = "",
+        client_secret: str = "",
         max_bytes: int = MAX_BYTES,
         max_lines: int = MAX_LINES,
         http: httpx.AsyncClient | None = None,
@@ -119,6 +138,8 @@ class RevocationFeed:
             raise ConfigurationError(f'stale is "closed" or "open", not {stale!r}.')
         if not max_age >= 3 or not timeout > 0 or max_bytes < 1 or max_lines < 1:
             raise ConfigurationError("max_age is at least 3 seconds; timeout, max_bytes and max_lines are positive.")
+        if bool(client_id) != bool(client_secret):
+            raise ConfigurationError("client_id and client_secret of a revocation feed go together.")
         self.issuer = issuer
         self.url = _checked(url if url is not None else f"{issuer}/revocations")
         self.max_age = max_age
@@ -127,6 +148,8 @@ class RevocationFeed:
         self._timeout = timeout
         self._max_bytes = max_bytes
         self._max_lines = max_lines
+        self._page = PAGE
+        self._authorization = _basic(client_id, client_secret) if client_id else None
         self._given_http = http
         self._http: httpx.AsyncClient | None = None
         self._now = now
@@ -137,7 +160,10 @@ class RevocationFeed:
         self._mark = (-1, "")
         self._proved_at = float("-inf")
         self._whole_at = float("-inf")
-        self._said_stale = False
+        self._loading = 0.0
+        # What was loaded of the whole when that broke off, and up to which number.
+        self._begun: tuple[Revocations, int] | None = None
+        self._said_stale = self._said_many = False
         self._asking: asyncio.Task[bool] | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -229,16 +255,19 @@ class RevocationFeed:
         while True:
             began = self._monotonic()
             # A third of the bound: two requests may fail before anything is refused. It is fetched whole, because
-            # only that proves how old it is, and heals numbers that a database gave out of order or once more.
-            due = self._monotonic() - self._whole_at >= self.max_age / 3
-            done = await (self.refresh() if due else self._tried(self._wait_for_news()))
+            # that heals numbers that a database gave once more; less often where that takes long.
+            due = began - self._whole_at >= max(self.max_age / 3, REST * self._loading)
+            loaded = due and await self.refresh()
+            # Whatever keeps the whole from arriving, what is known goes on to be followed.
+            done = loaded or ((not due or self.age < float("inf")) and await self._tried(self._wait_for_news()))
             if not done:
                 await asyncio.sleep(pause * random.uniform(1, 1.5))  # noqa: S311 - spreads requests, guards nothing
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             pause = FIRST_PAUSE
             # An authority with too many followers answers at once instead of letting us wait.
-            await asyncio.sleep(max(0.0, LOOK_EVERY - (self._monotonic() - began)) if not due else 0)
+            if not loaded:
+                await asyncio.sleep(max(0.0, LOOK_EVERY - (self._monotonic() - began)))
 
     async def _tried(self, asking: Awaitable[None]) -> bool:
         try:
@@ -258,35 +287,81 @@ class RevocationFeed:
     # -- what is asked --------------------------------------------------------------------------
 
     async def _load(self) -> None:
-        """Everything that matters, in place of what was known."""
-        asked_at = self._monotonic()
-        document = await self._ask(after=0)
-        if document is None:
-            raise Unfit("it answered 304 to a question without conditions")
-        known = Revocations()
-        self._add(document, known)
-        self._revocations, self._last = known, document.last
-        self._proved_at = self._whole_at = asked_at
+        """Everything that matters, in place of what was known, which goes on to be followed meanwhile."""
+        began = self._monotonic()
+        # If the last attempt broke off, it goes on where that was: otherwise a line that breaks now and then would never
+        # bring all of a long feed.
+        known, last = self._begun or (Revocations(), 0)
+        while True:
+            asked_at, before = self._monotonic(), self._last
+            document = await self._page_after(last)
+            if document.newest < last:
+                known, last = Revocations(), 0  # the numbers began anew
+                continue
+            self._add(document, known)
+            last = document.last
+            self._begun = known, last
+            # While this was asked, the follower may have heard of more: that must not be forgotten for a moment either.
+            if document.newest <= last and not last < self._last != before:
+                break
+            if LOOK_EVERY <= self.age < float("inf"):
+                await self._look()
+        self._begun = None
+        known.forget_before(self._now())
+        self._revocations, self._last = known, last
+        self._proved_at = max(self._proved_at, asked_at)
+        self._whole_at, self._loading = asked_at, self._monotonic() - began
 
     async def _wait_for_news(self) -> None:
-        """What is new, as soon as there is something."""
+        """What is new, as soon as there is something; or a signed word that there is nothing, when that is due."""
+        left = self.max_age / 3 - self.age
+        if left <= 0:
+            await self._look()
+            return
         asked_at = self._monotonic()
-        left = self.max_age / 3 - (asked_at - self._whole_at)
         document = await self._ask(after=self._last, wait=max(1, min(LONGEST_WAIT, int(left))))
         self._revocations.forget_before(self._now())
-        if document is None:
-            return
+        if document is not None and not self._take(document, asked_at):
+            await self._look()
+
+    async def _look(self) -> None:
+        """What is new at this moment, page after page."""
+        while True:
+            asked_at = self._monotonic()
+            if self._take(await self._page_after(self._last), asked_at):
+                return
+
+    def _take(self, document: Document, asked_at: float) -> bool:
+        """Remember what is new; whether that is all."""
+        if document.newest < self._last:
+            # A database that was brought back gives numbers anew: it is not known which of its lines are news.
+            self._whole_at = float("-inf")
+            return True
         self._add(document, self._revocations)
         self._last = document.last
-        self._proved_at = asked_at
+        if document.newest > document.last:
+            return False
+        self._proved_at = max(self._proved_at, asked_at)
+        return True
 
     def _add(self, document: Document, known: Revocations) -> None:
         now = self._now()
         for number, kind, key, at, until, scope in document.lines:
             if until > now:
                 known.add(kind, key, at=at, until=until, number=number, scope=scope)
-        if len(known) > self._max_lines:
-            raise Unfit(f"it tells of more than {self._max_lines} revocations")
+        if len(known) > self._max_lines and not self._said_many:
+            self._said_many = True
+            log.warning(
+                "The revocation feed %s tells of more than %d revocations; they take some 450 bytes each.",
+                self.url,
+                self._max_lines,
+            )
+
+    async def _page_after(self, after: int) -> Document:
+        document = await self._ask(after=after)
+        if document is None:
+            raise Unfit("it answered 304 to a question without conditions")
+        return document
 
     async def _ask(self, *, after: int, wait: int = 0) -> Document | None:
         """One request: what it answers, verified; None if it says that there is no news."""
@@ -294,11 +369,13 @@ class RevocationFeed:
         if http is None:
             raise Unfit("nobody follows it; enter it with `async with`")
         headers = {"accept": f"application/{FEED_TYPE}", "accept-encoding": "identity"}
+        if self._authorization is not None:
+            headers["authorization"] = self._authorization
         marked_after, mark = self._mark
         known = wait > 0 and mark != "" and marked_after == after
         if known:
             headers["if-none-match"] = mark
-        params = {"after": after, "wait": wait} if wait else {"after": after}
+        params = {"after": after, "limit": self._page} | ({"wait": wait} if wait else {})
         # Not the time for which it holds its answer back, but that without which nothing comes any more.
         patience = httpx.Timeout(self._timeout, read=self._timeout + wait)
         # And never longer, however slowly it drips.
@@ -319,6 +396,8 @@ class RevocationFeed:
     async def _text(self, response: httpx.Response) -> str:
         """The body of an answer that has the right form, never more of it than `max_bytes`."""
         # A redirect is none: whoever may send us elsewhere may as well choose what we hear.
+        if response.status_code in (401, 403):
+            raise Unfit(f"it answered {response.status_code}: name a client that may follow it, and its secret")
         if response.status_code != 200:
             raise Unfit(f"it answered {response.status_code}")
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -329,6 +408,8 @@ class RevocationFeed:
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > self._max_bytes:
+                # Long names; the next attempt asks for less at once.
+                self._page = max(1, self._page // 2)
                 raise Unfit(f"its answer is longer than {self._max_bytes} bytes")
         try:
             return body.decode("ascii")
@@ -354,12 +435,16 @@ class RevocationFeed:
         if not abs(now - made) <= MAX_SKEW or now >= ends:
             raise Unfit("it is too old, or of the future")
         last = claims.get("last")
-        if claims.get("after") != after or type(last) is not int or last < after:
+        # An authority that knows of no pages tells everything at once.
+        newest = claims.get("newest", last)
+        if claims.get("after") != after or type(last) is not int or type(newest) is not int or last < after:
             raise Unfit("it answers another question")
+        if newest > last == after:
+            raise Unfit("it says that there is more, and tells nothing")
         lines = claims.get("lines")
         if not isinstance(lines, list):
             raise Unfit("its lines are missing")
-        return Document(after, last, tuple(_line(line) for line in lines))
+        return Document(after, last, newest, tuple(_line(line) for line in lines))
 
 
 def _line(line: Any) -> tuple[int, str, str, float, float, str]:
@@ -372,6 +457,12 @@ def _line(line: Any) -> tuple[int, str, str, float, float, str]:
     if type(number) is not int or kind not in KINDS or not texts or not numbers or bool(scope) != (kind == "scope"):
         raise Unfit("a line is of a kind that is not known here")
     return number, kind, key, float(at), float(until), scope
+
+
+def _basic(client_id: str, client_secret: str) -> str:
+    """What an Authorization header says of a client: each half form-encoded first (RFC 6749 section 2.3.1)."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+    return "Basic " + b64encode(pair.encode("ascii")).decode("ascii")
 
 
 def _number(claims: dict[str, Any], name: str) -> float:

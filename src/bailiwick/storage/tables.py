@@ -81,6 +81,7 @@ client = Table(
     Column("registration", Text),
     # Since 0006: clients of before reach no resource but a token's own.
     Column("exchange_targets", Listed(frozenset), nullable=False, server_default="[]"),
+    Column("follows_revocations", Boolean, nullable=False, server_default=false()),  # since 0005
 )
 
 account = Table(
@@ -255,8 +256,15 @@ revocation = Table(
     Column("scope", Text, nullable=False),
     Column("by", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    # Since 0005; the defaults are for rows, and programs, of before.
+    Column("family", Text, nullable=False, server_default=""),
+    Column("authorization", Text, nullable=False, server_default=""),
+    Column("subject", Text, nullable=False, server_default=""),
     Index(None, "key"),
     Index(None, "until"),
+    Index(None, "family"),
+    Index(None, "authorization"),
+    Index(None, "subject"),
     # A number is never given twice, so that a follower of the feed who asks for "after 7" misses nothing.
     sqlite_autoincrement=True,
 )

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bailiwick.authority import Authority
 from bailiwick.errors import BailiwickError, Refused
@@ -27,10 +28,12 @@ from .refusals import Refusals
 from .seal import Seal
 from .session import Sessions
 
-__all__ = ["WELL_KNOWN", "build_app"]
+__all__ = ["ACTING", "WELL_KNOWN", "build_app"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+# The methods by which something can be revoked, closing a registration included.
+ACTING: Final = ("POST", "PUT", "DELETE")
 # RFC 8414 section 3: the well-known suffix, which stands between host and path of the issuer. It is
 # answered below the issuer's path too, where many clients look for it.
 WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
@@ -91,13 +94,37 @@ def build_app(
         routes.append(_route(WELL_KNOWN + issuer_path, at.metadata, refusals, "GET"))
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Proxies, trusted=authority.settings.proxy_networks)],
+        middleware=[
+            Middleware(Proxies, trusted=authority.settings.proxy_networks),
+            Middleware(Waking, heard=at.followers.wake),
+        ],
         exception_handlers={HTTPException: _not_routed(pages)},
     )
     # Starlette would answer a slash too many with a 307, which repeats a POST and the password in it, at an address
     # made of the request's Host header and of the scheme that a proxy in front may have changed.
     app.router.redirect_slashes = False
     return app
+
+
+class Waking:
+    """Tells of each request that may have revoked something, once it was answered.
+
+    Args:
+        app: what answers.
+        heard: is told.
+    """
+
+    def __init__(self, app: ASGIApp, heard: Callable[[], None]) -> None:
+        self._app = app
+        self._heard = heard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as an ASGI application."""
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if scope.get("method") in ACTING:
+                self._heard()
 
 
 def _route(path: str, endpoint: Endpoint, refusals: Refusals, *methods: str) -> Route:

@@ -7,6 +7,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from starlette.requests import Request
@@ -24,10 +25,11 @@ from bailiwick.authority import (
 from bailiwick.authority.feed import FEED_TYPE
 from bailiwick.authority.keys import PUBLISHED_FOR
 from bailiwick.authority.records import Origin
-from bailiwick.authority.request import Certificate
+from bailiwick.authority.request import Certificate, Form, Presented
 from bailiwick.errors import Refused
 
 from .answers import NO_STORE, answer
+from .followers import Followers
 from .form import read_form, read_json
 from .openapi import openapi
 
@@ -38,10 +40,6 @@ PUBLIC: Final = {"cache-control": f"public, max-age={PUBLISHED_FOR}"}
 
 # A follower of the feed may wait this many seconds for news: less than the minute after which proxies give up.
 LONGEST_WAIT: Final = 30
-# Seconds between two looks at the store while a follower waits; a withdrawal has to be known within one.
-LOOK_EVERY: Final = 0.5
-# Followers that wait at the same time; those beyond are answered at once and ask again.
-WAITING: Final = 200
 # What uvicorn says when it ends a request because the process has to end.
 SHUTDOWN: Final = "graceful shutdown"
 # Numbers of the feed have fewer digits, here and in a database.
@@ -65,12 +63,15 @@ class Endpoints:
     Args:
         authority: decides.
         read_certificate: reads a client's certificate from its DER.
+
+    Attributes:
+        followers: those who wait for news of the revocation feed.
     """
 
     def __init__(self, authority: Authority, read_certificate: CertificateReader) -> None:
         self._authority = authority
         self._read_certificate = read_certificate
-        self._waiting = 0
+        self.followers = Followers(authority.feed.newest)
 
     async def token(self, request: Request) -> Response:
         """`POST /token` (RFC 6749 section 3.2)."""
@@ -159,43 +160,45 @@ class Endpoints:
         return RegistrationRequest.read(body, authorization=_authorization(request), origin=origin_of(request))
 
     async def revocations(self, request: Request) -> Response:
-        """`GET /revocations?after=7&wait=20`: the lines of the feed after that number, signed.
+        """`GET /revocations?after=7&limit=1000&wait=20`: the lines of the feed after that number, signed.
 
         With `If-None-Match`, and as many seconds to `wait`, a follower is answered when there is news, or
         304 when the time is over.
         """
-        after, wait = _number(request, "after"), min(_number(request, "wait"), LONGEST_WAIT)
-        known = request.headers.get("if-none-match")
         feed, clock = self._authority.feed, self._authority.clock
+        follower = await feed.authenticate(self._presented(request), now=clock())
+        after, limit = _number(request, "after"), _number(request, "limit")
+        wait = min(_number(request, "wait"), LONGEST_WAIT)
+        known = request.headers.get("if-none-match")
         headers = {"cache-control": "no-cache"}
-        if known is not None and await self._knows_it_all(request, known, after, wait):
-            return Response(status_code=304, headers={**headers, "etag": known})
-        document = await feed.document(after, clock())
+        if known is not None:
+            newest = await feed.newest()
+            same = feed.etag(after, newest, limit) == known
+            name = follower.id if follower is not None else ""
+            if same and not await self._has_news(request, name, newest, wait):
+                return Response(status_code=304, headers={**headers, "etag": known})
+        document = await feed.document(after, clock(), limit)
         headers |= {"etag": document.etag, "content-type": f"application/{FEED_TYPE}"}
         return Response(document.token, headers=headers)
 
-    async def _knows_it_all(self, request: Request, known: str, after: int, wait: int) -> bool:
-        """Whether a follower knows it all, even after this many seconds; or is gone meanwhile."""
-        feed, clock = self._authority.feed, self._authority.clock
-        end = asyncio.get_running_loop().time() + (wait if self._waiting < WAITING else 0)
-        self._waiting += 1
+    @staticmethod
+    def _presented(request: Request) -> Presented | None:
+        """Who follows, by the Authorization header alone: a query stands in logs and histories, and GET has no body."""
+        authorization = _authorization(request)
+        return Presented.read(Form(()), authorization, origin=origin_of(request)) if authorization else None
+
+    async def _has_news(self, request: Request, client: str, newest: int, wait: int) -> bool:
+        """Whether there is news within this many seconds, for a follower that is not gone meanwhile."""
         try:
-            while await feed.etag(after, clock()) == known:
-                left = end - asyncio.get_running_loop().time()
-                # One that went away would otherwise keep a place, and the server from ending, until its time is over.
-                if left <= 0 or await request.is_disconnected():
-                    return True
-                await asyncio.sleep(min(LOOK_EVERY, left))
+            # One that went away would otherwise keep a place, and the server from ending, until its time is over.
+            return wait > 0 and await self.followers.wait(client, newest, wait, partial(disconnected, request))
         except asyncio.CancelledError as why:
             # The process has to end, and its patience with open requests is over: a follower that is told "no news"
             # asks the next process, while one that is told of a fault would log it. Any other cancellation is for
             # whoever asked for it, such as a caller in this very process, and must not be lost.
             if SHUTDOWN not in str(why):
                 raise
-            return True
-        finally:
-            self._waiting -= 1
-        return False
+            return False
 
     async def jwks(self, _request: Request) -> Response:
         """`GET /jwks.json` (RFC 7517)."""

@@ -187,7 +187,10 @@ def openapi(settings: Settings, catalog: Catalog) -> dict[str, Any]:
             "description": f"OAuth 2 authorization server {settings.issuer}.",
         },
         "servers": [{"url": settings.issuer}],
-        "paths": _programs() | (_registration() if settings.registration is not None else {}) | _documents() | _pages(),
+        "paths": _programs()
+        | (_registration() if settings.registration is not None else {})
+        | _documents(settings)
+        | _pages(),
         "components": {
             "schemas": dict(SCHEMAS),
             "securitySchemes": {
@@ -281,11 +284,16 @@ def _registration() -> dict[str, Any]:
     }
 
 
-def _documents() -> dict[str, Any]:
+def _documents(settings: Settings) -> dict[str, Any]:
     feed = {
         "summary": "What was revoked, signed",
         "parameters": [
             _query("after", {"type": "integer", "minimum": 0}, "The number of the last line that one has."),
+            _query(
+                "limit",
+                {"type": "integer", "minimum": 0},
+                "Lines at most; `newest` above `last` says that there are more.",
+            ),
             _query("wait", {"type": "integer", "minimum": 0}, "Seconds to wait for news, with If-None-Match."),
             {"name": "If-None-Match", "in": "header", "schema": TEXT},
         ],
@@ -296,8 +304,9 @@ def _documents() -> dict[str, Any]:
                 "content": {"application/revocations+jwt": {"schema": TEXT}},
             },
             "304": {"description": "There is nothing new."},
-            **_refusals("400", "503"),
+            **_refusals("400", "401", "403", "429", "503"),
         },
+        "security": [{"client": []}, *([{}] if settings.public_revocations else [])],
     }
     return {
         "/revocations": {"get": feed},

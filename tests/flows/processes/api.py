@@ -1,4 +1,4 @@
-"""An API in a process of its own: `api.py ISSUER`. It knows its authority by its address, keys and feed only."""
+"""An API in a process of its own: `api.py ISSUER SECRET`. It knows its authority by its address, keys and feed only."""
 
 import socket
 import sys
@@ -17,7 +17,7 @@ from bailiwick.tokens import JWTVerifier, Keyring
 
 issuer = sys.argv[1]
 keys = Keyring.from_jwks(httpx.get(f"{issuer}/jwks.json").content, published=True)
-feed = RevocationFeed(issuer, keys=keys)
+feed = RevocationFeed(issuer, keys=keys, client_id="api", client_secret=sys.argv[2])
 guard = Guard(CATALOG, JWTVerifier(keys, issuer=issuer, audience=issuer, checks=(feed.check,)))
 
 

@@ -41,12 +41,13 @@ class Clients(Desk):
         *,
         name: str = "",
         public: bool = False,
-        grants: Iterable[GrantType | str],
-        scopes: Iterable[str],
+        grants: Iterable[GrantType | str] = (),
+        scopes: Iterable[str] = (),
         default: Iterable[str] | None = None,
         redirects: Iterable[str] = (),
         first_party: bool = False,
         introspects: bool | Iterable[str] = False,
+        follows_revocations: bool = False,
         secret: str | None = None,
         required: Iterable[str] = (),
         jwks: str = "",
@@ -59,12 +60,13 @@ class Clients(Desk):
             id: its public name; None to have one made.
             name: how people know it; its id if empty.
             public: it cannot keep a secret.
-            grants: the grant types that it may use.
-            scopes: its ceiling, wildcards allowed.
+            grants: the grant types that it may use; none for a client that only follows or introspects.
+            scopes: its ceiling, wildcards allowed; none for such a client.
             default: what it gets when it asks for nothing by name; None: all of the ceiling.
             redirects: exact redirect URIs.
             first_party: it is the operator's own.
             introspects: True for tokens of every resource, or the identifiers of some.
+            follows_revocations: it may read the revocation feed, for which it needs a secret that nobody chose.
             secret: chosen by the operator; None to have one of 256 bits made.
             required: scopes that it is of no use without; a person cannot untick them.
             jwks: its public keys as a JWK set in JSON, if it signs who it is (RFC 7523) and has no secret.
@@ -95,6 +97,7 @@ class Clients(Desk):
             redirects=tuple(dict.fromkeys(redirects)),
             first_party=first_party,
             introspects=_introspected(introspects),
+            follows_revocations=follows_revocations,
             required=self._known(required, f"The client {identifier!r}"),
             jwks=jwks,
             tls=tls,
@@ -160,6 +163,15 @@ class Clients(Desk):
             "client.exchange_targets_set",
             lambda c: replace(c, exchange_targets=targets),
             detail=" ".join(sorted(targets)),
+        )
+
+    async def set_client_follows_revocations(self, id: str, follows: bool) -> Client:
+        """Let a client read the revocation feed, or no more."""
+        return await self._change_client(
+            id,
+            "client.follows_set",
+            lambda c: replace(c, follows_revocations=follows),
+            detail="follows" if follows else "follows no more",
         )
 
     async def revoke_client_tokens(self, id: str) -> int:

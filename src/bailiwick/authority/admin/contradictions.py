@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from bailiwick.authority.assertion import client_keys
+from bailiwick.authority.clients import was_strong
 from bailiwick.authority.records import ACCOUNT_PREFIX, EVERY_RESOURCE, Client, ClientAuth, GrantType
 from bailiwick.authority.redirects import why_unfit
 from bailiwick.authority.settings import Settings
@@ -31,12 +32,19 @@ def check_client(client: Client, settings: Settings) -> None:
         ),
         # RFC 9700 section 4.15: a client that acts for itself must not be taken for a person.
         (client.id.startswith(ACCOUNT_PREFIX), f"its id begins with {ACCOUNT_PREFIX!r}, as people's do"),
-        (not client.ceiling, "it may get no scope at all"),
+        # One that only follows or introspects needs no grant, and then no scope.
+        (not client.ceiling and bool(client.grants), "it may get no scope at all"),
         (
             client.public and GrantType.CLIENT_CREDENTIALS in client.grants,
             "a public client cannot act for itself (RFC 6749 section 4.4)",
         ),
         (client.public and client.introspects, "a public client cannot introspect (RFC 7662 section 2.1)"),
+        # A GET has no body in which it could sign who it is, and whoever can guess its secret reads along, or has it locked
+        # out: then every API that follows with it would refuse everybody.
+        (
+            client.follows_revocations and (client.secret is None or not was_strong(client.secret)),
+            "it follows the revocation feed, for which it needs a secret that nobody can guess (128 bits)",
+        ),
         (client.public and client.secret is not None, "it is public, so it cannot have a secret"),
         (client.auth is ClientAuth.SECRET and client.secret is None, "it has no secret and is not public"),
         (

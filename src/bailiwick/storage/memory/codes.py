@@ -35,6 +35,8 @@ class Codes(Revocations):
             # Not before the first time: the clocks of two processes differ, and what came of it is meant.
             at = max(now, code.spent_at)
             line = Revocation(Revoked.FAMILY, code.family, at, feed_until, by="authority", reason="a code was replayed")
+            # A family that never began is not there to say whose it would be.
+            line = line.placed(authorization=code.authorization, subject=code.subject)
             told = self._told(Revoked.FAMILY, code.family)
             if not self._end(line) and code.family not in self._families and not told:
                 self._tell(line)

@@ -10,6 +10,6 @@ from typing import Final
 
 __all__ = ["HEAD", "REVISIONS", "VERSION_TABLE"]
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0006", "0007")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 HEAD: Final = REVISIONS[-1]
 VERSION_TABLE: Final = "bw_version"

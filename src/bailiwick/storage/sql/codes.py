@@ -54,6 +54,8 @@ class Codes(Transactions):
                 return Redeemed.UNKNOWN, None
             # Not before the first time: the clocks of two processes differ, and what came of it is meant.
             line = replayed(code.family, max(now, code.spent_at), feed_until, "an authorization code")
+            # A family that never began is not there to say whose it would be.
+            line = line.placed(authorization=code.authorization, subject=code.subject)
             known = db.execute(select(t.family.c.id).where(t.family.c.id == code.family)).first() is not None
             before = told(db, Revoked.FAMILY, code.family)
             if not end(db, line) and not known and not before:

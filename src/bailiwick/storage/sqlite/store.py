@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
 from bailiwick.errors import StoreError
@@ -32,8 +32,8 @@ CHECK_WITHIN: Final = 5.0
 # Bytes on the disk below which the next busy minute has no room; a log that was emptied takes writes also where none is left.
 LEAST_FREE: Final = 1024 * 1024
 
-# Readers beside the writer. More than this only take the interpreter's lock from each other.
-READERS: Final = 4
+# Threads that read very many rows, beside the writer. More than this only take the interpreter's lock from each other.
+SCANNERS: Final = 4
 
 
 class SQLiteStore(SQLStore):
@@ -47,16 +47,10 @@ class SQLiteStore(SQLStore):
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._read_only = read_only
-        self._engine = create_engine(
-            "sqlite://",
-            creator=lambda: connect_to_read(path) if read_only else connect(path),
-            poolclass=QueuePool,
-            pool_size=READERS,
-            max_overflow=0,
-            # Errors would repeat a statement's values, password hashes and digests among them, wherever they are logged.
-            hide_parameters=True,
-        )
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="bailiwick-read")
+        # The event loop reads on a connection that no scan can have: waiting for one, it would stand still for all.
+        self._own = _reading(path, 1, read_only=read_only)
+        self._shared = _reading(path, SCANNERS, read_only=read_only)
+        self._scanners = ThreadPoolExecutor(SCANNERS, thread_name_prefix="bailiwick-read")
         self._writer = Writer(path)
         self._closed = False
         self._opened = identity_of(path)
@@ -79,17 +73,17 @@ class SQLiteStore(SQLStore):
     async def _read(self, work: Callable[[Connection], _T]) -> _T:
         # A few rows by their keys, from SQLite's cache or the system's, take tens of microseconds and wait
         # for nobody (WAL). To hand that to a thread and back takes ten times as long.
-        return self._read_now(work)
+        return self._read_on(self._own, work)
 
     async def _scan(self, work: Callable[[Connection], _T]) -> _T:
         if self._closed:
             raise gone(self.path)
-        return await asyncio.wrap_future(self._readers.submit(self._read_now, work))
+        return await asyncio.wrap_future(self._scanners.submit(self._read_on, self._shared, work))
 
-    def _read_now(self, work: Callable[[Connection], _T]) -> _T:
+    def _read_on(self, engine: Engine, work: Callable[[Connection], _T]) -> _T:
         if self._closed:
             raise gone(self.path)
-        with explained(self.path), self._engine.connect() as db:
+        with explained(self.path), engine.connect() as db:
             # One snapshot for all that the function looks at; the pool ends it when the connection comes back.
             raw_of(db).execute("BEGIN")
             return work(db)
@@ -122,7 +116,7 @@ class SQLiteStore(SQLStore):
     async def _check(self) -> None:
         try:
             async with asyncio.timeout(CHECK_WITHIN):
-                await asyncio.wrap_future(self._readers.submit(self._look_at_file))
+                await asyncio.wrap_future(self._scanners.submit(self._look_at_file))
                 await self._write(write_something)
         except TimeoutError as late:
             detail = f"The database {self.path} did not answer in {CHECK_WITHIN:g} seconds."
@@ -151,8 +145,9 @@ class SQLiteStore(SQLStore):
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._readers.shutdown(wait=True)
-        self._engine.dispose()
+        self._scanners.shutdown(wait=True)
+        self._shared.dispose()
+        self._own.dispose()
         # Last: whoever closes a file last folds its write-ahead log into it.
         self._writer.close()
 
@@ -161,3 +156,16 @@ def _looked_at(checking: asyncio.Task[None]) -> None:
     """Whoever asked may have gone away: nobody need be told of it then."""
     if not checking.cancelled():
         checking.exception()
+
+
+def _reading(path: Path, connections: int, *, read_only: bool) -> Engine:
+    """So many connections, and never more, that read a file."""
+    return create_engine(
+        "sqlite://",
+        creator=lambda: connect_to_read(path) if read_only else connect(path),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        # Errors would repeat a statement's values, password hashes and digests among them, wherever they are logged.
+        hide_parameters=True,
+    )
