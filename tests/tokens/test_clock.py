@@ -10,7 +10,7 @@ from bailiwick.remote import RevocationFeed
 from bailiwick.server import AuthorizationServer
 from bailiwick.tokens import JWTVerifier, Keyring, Signer, SigningKey
 
-SECRET, ISSUER, API = "a secret of at least 32 bytes, for this try only", "https://as.example", "https://api.example"
+SECRET, ISSUER, API = "9f1c7e5a3b8d2046e1f0a9c8b7d6e5f4a3b2c1d0", "https://as.example", "https://api.example"
 KEYS = Keyring.from_secret(SECRET)
 verifier = JWTVerifier(KEYS, issuer=ISSUER, audience=API)
 guard = asgi.Guard(Catalog(["a"]), verifier)
