@@ -1,4 +1,4 @@
-# The same five words here, in CI and in the documents: run, test, check, bench, docs.
+# The same words here, in CI and in the documents: run, test, quick, check, bench, docs.
 # Nothing is assumed beyond Python 3.11 or later, make and git; uv is used where it is installed.
 
 VENV  := .venv
@@ -12,9 +12,14 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 ROOMS := scopes graph tokens authority
 ARGS  ?=
+ROOM  ?=
+# A file's tests share what they start, so they stay in one process.
+PARALLEL := -n auto --dist loadfile
+COVERAGE = $(if $(filter tests/% examples/%,$(ARGS)),,$(foreach room,$(ROOMS),--cov=bailiwick.$(room)) --cov-branch \
+  --cov-report=term:skip-covered --cov-fail-under=90)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-matrix check format bench docs screenshots fuzz build clean
+.PHONY: help run quick test soak test-matrix check format bench docs screenshots fuzz build clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -22,10 +27,19 @@ help: ## say what there is
 run: $(RUNS) ## start the demo API on http://127.0.0.1:8000 (ARGS="--port 8080")
 	@$(VENV)/bin/bailiwick run $(ARGS)
 
-test: $(STAMP) ## run the tests, with branch coverage of the rooms that decide
-	$(PY) -m pytest -m "timing or untraced" $(ARGS)
-	$(PY) -m pytest -m "not timing and not untraced" $(foreach room,$(ROOMS),--cov=bailiwick.$(room)) --cov-branch \
-	  --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+quick: $(STAMP) ## run the quick tests in under a minute, or those of one folder (ROOM=web)
+	$(PY) -m pytest $(PARALLEL) --hypothesis-profile=quick -m "not slow and not timing" $(if $(ROOM),tests/$(ROOM)) $(ARGS)
+
+# Three runs: tests of time alone, with no other process beside them; very many cases without a tracer, which would make them
+# three times as slow; and all others with coverage, which is asked for where ARGS does not name some of the files. pytest ends
+# with 5 where it has nothing to do, as most of these have where ARGS names a file.
+test: $(STAMP) ## run the tests on all cores, with branch coverage of the rooms that decide (ARGS=tests/web)
+	$(PY) -m pytest -m timing $(ARGS) || test $$? -eq 5
+	$(PY) -m pytest $(PARALLEL) -m "untraced and not timing" $(ARGS) || test $$? -eq 5
+	$(PY) -m pytest $(PARALLEL) -m "not timing and not untraced" $(COVERAGE) $(ARGS) || test $$? -eq 5
+
+soak: $(STAMP) ## attack an authority and an API for ten minutes beside twenty honest clients (ARGS="--minutes 2")
+	$(PY) tests/soak.py $(ARGS)
 
 test-matrix: $(STAMP) ## run the FastAPI door's tests on every FastAPI and Starlette promised (ARGS="--only 0.140.*")
 	$(PY) tests/matrix.py $(ARGS)

@@ -80,7 +80,7 @@ def make():
     return Make()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
 async def store(request, tmp_path):
     opened = MemoryStore() if request.param == "memory" else await open_store(tmp_path / "authority.db")
     yield opened
