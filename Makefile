@@ -10,7 +10,7 @@ UV    := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-ROOMS := scopes graph tokens authority
+ROOMS := scopes graph tokens authority frameworks.fasterapi
 ARGS  ?=
 ROOM  ?=
 # A file's tests share what they start, so they stay in one process.

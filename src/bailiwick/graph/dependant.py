@@ -2,7 +2,7 @@
 
 Scopes flow down one chain, from the route to the leaf, and never to a sibling: a hand-written "any of"
 over the scopes of a neighbour would let callers in who hold only the neighbour's scope. A node knows
-nothing of how it was declared (`signature` reads that) nor of when it runs (`solve` does that).
+nothing of how it was declared (`signature` reads that) nor of when it runs (its framework, or the adapter, does that).
 
 The word *scope* is an OAuth scope here; how long a dependency's value lives is its `lifetime`.
 """
@@ -16,7 +16,18 @@ from enum import Enum
 from functools import partial
 from typing import Any, Final
 
-__all__ = ["Behaviour", "CacheKey", "Call", "Dependant", "Parameter", "SecurityScopes", "Unresolved", "join_scopes"]
+__all__ = [
+    "Behaviour",
+    "CacheKey",
+    "Call",
+    "Dependant",
+    "Edge",
+    "EdgeOf",
+    "Parameter",
+    "SecurityScopes",
+    "Unresolved",
+    "join_scopes",
+]
 
 Call = Callable[..., Any]
 CacheKey = tuple[Hashable, tuple[str, ...], str]
@@ -267,3 +278,26 @@ def describe(call: object) -> str:
     module = getattr(named, "__module__", None)
     name = str(named.__qualname__)
     return f"{module}.{name}" if module else name
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Describes one dependency as it was declared.
+
+    Args:
+        call: what is depended on; None to take the parameter's annotation, as a bare `Depends()` does.
+        scopes: exactly what was declared, or None where no scopes were spoken of. An empty list and a
+            string are handed on as they are, so that they can be refused.
+        use_cache: whether a value made earlier in the same request may be shared.
+        lifetime: "request" or "function" as declared, or None.
+        marker: the framework's own object.
+    """
+
+    call: Call | None
+    scopes: Iterable[str] | None = None
+    use_cache: bool = True
+    lifetime: str | None = None
+    marker: object = None
+
+
+EdgeOf = Callable[[object], Edge | None]

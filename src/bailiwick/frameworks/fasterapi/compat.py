@@ -32,7 +32,8 @@ from FasterAPI.security import SecurityScopes as PlainSecurityScopes
 from FasterAPI.websocket import WebSocket, WebSocketState  # type: ignore[import-untyped]
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import OMIT, Parameter
+from bailiwick.frameworks.fasterapi.dependency_solver import OMIT
+from bailiwick.graph import Parameter
 
 __all__ = [
     "BackgroundTasks",

@@ -23,9 +23,10 @@ from bailiwick.frameworks.fasterapi.compat import (
     resolve_all,
     specs_of,
 )
+from bailiwick.frameworks.fasterapi.dependency_solver import OMIT, Program
 from bailiwick.frameworks.fasterapi.dependency_tree import READER, is_ours
 from bailiwick.frameworks.fasterapi.scope_dependency import ScopeDependency, SecurityMarker, SecurityScopes
-from bailiwick.graph import OMIT, Dependant, Parameter, Program
+from bailiwick.graph import Dependant, Parameter
 from bailiwick.graph.dependant import Behaviour, Call, behaviour_of, describe
 from bailiwick.graph.signature import read_signature
 from bailiwick.guard.policy import Public

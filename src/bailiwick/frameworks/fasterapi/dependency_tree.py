@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.fasterapi.compat import Depends, PlainSecurityScopes, is_scheme
+from bailiwick.frameworks.fasterapi.dependency_reader import Reader
 from bailiwick.frameworks.fasterapi.scope_dependency import ScopeDependency, SecurityMarker
-from bailiwick.graph import Dependant, Edge, Kind, Reader, RoutePlan, StepUp, combine
+from bailiwick.graph import Dependant, Edge, Kind, RoutePlan, StepUp, combine
 from bailiwick.graph.dependant import describe
 from bailiwick.graph.signature import read_signature, source_of
 from bailiwick.guard.dependencies import is_uncalled

@@ -19,9 +19,11 @@ import anyio.to_thread
 import pytest
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import Dependant, Edge, Parameter, Program, Reader, SecurityScopes, Unmet
+from bailiwick.frameworks.fasterapi.dependency_reader import Reader
+from bailiwick.frameworks.fasterapi.dependency_solver import Program, Unmet
+from bailiwick.graph import Dependant, Edge, Parameter, SecurityScopes
 
-DOCUMENT = json.loads((Path(__file__).parent.parent / "cases" / "scope_cases.json").read_text(encoding="utf-8"))
+DOCUMENT = json.loads((Path(__file__).parents[2] / "cases" / "scope_cases.json").read_text(encoding="utf-8"))
 CASES: dict[str, dict[str, Any]] = {case["id"]: case for case in DOCUMENT["cases"]}
 
 _HEADER = "which form of Authorization header is a token is decided by a scheme, which a door brings"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 import pytest
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import Dependant, Edge, Parameter, Reader, SecurityScopes, read_tree
+from bailiwick.frameworks.fasterapi.dependency_reader import Reader
+from bailiwick.graph import Dependant, Edge, Parameter, SecurityScopes
 from bailiwick.graph.signature import metadata_in, read_signature, unresolved_in
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def edge_of(marker: object) -> Edge | None:
 
 
 def read(call: Callable[..., Any], **rules: Any) -> Dependant:
-    return read_tree(call, edge_of, **rules)
+    scopes = {name: rules.pop(name) for name in ("own_oauth_scopes", "parent_oauth_scopes") if name in rules}
+    return Reader(edge_of, **rules).read(call, **scopes)
 
 
 def names(tree: Dependant) -> dict[str, list[str]]:
@@ -189,7 +191,7 @@ def test_a_marker_without_a_callable_on_a_parameter_that_names_none_is_refused(a
     with pytest.raises(ConfigurationError, match="cannot be called") as refusal:
         read(call)
     assert refusal.value.id == "BW122"
-    assert "test_signature" in refusal.value.description
+    assert "test_dependency_reader" in refusal.value.description
 
 
 # --- annotations that stay text -------------------------------------------------------------------
@@ -423,7 +425,7 @@ def test_a_tree_without_end_is_refused() -> None:
     def grow(x: Any = "more") -> None: ...
 
     with pytest.raises(ConfigurationError, match="nested") as refusal:
-        read_tree(grow, endless)
+        Reader(endless).read(grow)
     assert refusal.value.id == "BW122"
 
 
@@ -453,10 +455,10 @@ def test_one_dependency_in_two_branches_is_no_cycle() -> None:
 def test_scopes_that_say_nothing_or_something_else_are_refused_by_the_callables_name(scopes: Any, id: str) -> None:
     def call(x: str = Depends(leaf, scopes)) -> None: ...
 
-    with pytest.raises(ConfigurationError, match=r"test_signature\.leaf") as refusal:
+    with pytest.raises(ConfigurationError, match=r"test_dependency_reader\.leaf") as refusal:
         read(call)
     assert refusal.value.id == id
-    with pytest.raises(ConfigurationError, match=r"test_signature\.leaf"):
+    with pytest.raises(ConfigurationError, match=r"test_dependency_reader\.leaf"):
         Reader(edge_of).read_marker(Depends(leaf, scopes))
 
 

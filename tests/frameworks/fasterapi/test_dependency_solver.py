@@ -16,7 +16,9 @@ import anyio.to_thread
 import pytest
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.graph import OMIT, Edge, Parameter, Program, Reader, SecurityScopes, Solved, Unmet, solve
+from bailiwick.frameworks.fasterapi.dependency_reader import Reader
+from bailiwick.frameworks.fasterapi.dependency_solver import OMIT, Program, Solved, Unmet
+from bailiwick.graph import Edge, Parameter, SecurityScopes
 
 
 class Refusal(Exception):
@@ -47,15 +49,14 @@ def run(
 ) -> Solved:
     async def once() -> Solved:
         async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
-            solved = await solve(
+            program = Program(
                 [reader.read_marker(edge) for edge in roots],
-                provide,
-                target=None if target is None else reader.read(target),
-                request_stack=request_stack,
-                function_stack=function_stack,
-                call_sync=call_sync,
+                None if target is None else reader.read(target),
                 overrides=overrides or {},
                 reader=reader,
+            )
+            solved = await program.run(
+                provide, request_stack=request_stack, function_stack=function_stack, call_sync=call_sync
             )
             during(solved)
             return solved
@@ -348,7 +349,7 @@ def test_named_roots_are_arguments_for_a_door_that_calls_the_endpoint_itself() -
 
     async def once() -> Solved:
         async with AsyncExitStack() as stack:
-            return await solve([named], lambda _: OMIT, request_stack=stack)
+            return await Program([named]).run(lambda _: OMIT, request_stack=stack)
 
     assert asyncio.run(once()).arguments == {"user": 5}
 
@@ -465,7 +466,7 @@ def test_without_a_function_stack_everything_lives_as_long_as_the_request() -> N
 
     async def once() -> None:
         async with AsyncExitStack() as stack:
-            await solve([root], lambda _: OMIT, request_stack=stack)
+            await Program([root]).run(lambda _: OMIT, request_stack=stack)
             log.append("endpoint")
 
     asyncio.run(once())

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bailiwick.graph import OMIT, Dependant, Edge, Program, Reader, SecurityScopes
+from bailiwick.frameworks.fasterapi.dependency_reader import Reader
+from bailiwick.frameworks.fasterapi.dependency_solver import OMIT, Program
+from bailiwick.graph import Dependant, Edge, SecurityScopes
 
 SCOPES = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=4)
 

@@ -1,15 +1,15 @@
-"""What runs for one request: which dependencies, in which order, each how often, and when they are left.
+"""Runs the dependencies of one request: which, in which order, each how often, and when they are left.
 
 Everything that does not depend on the request is settled once, in a `Program`: which runs share a value,
 what is handed to whom, how each callable is run. A request then walks a flat list.
 
-It owns no thread, no event loop and no exit stack; a door hands these in.
+It is pure: it owns no thread, no event loop and no exit stack; the adapter hands these in.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
 from contextlib import asynccontextmanager as _asynccontextmanager
 from contextlib import contextmanager as _contextmanager
@@ -20,11 +20,10 @@ from types import AsyncGeneratorType, GeneratorType, MappingProxyType, Traceback
 from typing import Any, Final
 
 from bailiwick.errors import ConfigurationError
+from bailiwick.frameworks.fasterapi.dependency_reader import Reader
+from bailiwick.graph.dependant import Behaviour, CacheKey, Call, Dependant, Parameter, describe, key_of
 
-from .dependant import Behaviour, CacheKey, Call, Dependant, Parameter, describe, key_of
-from .tree import Reader
-
-__all__ = ["OMIT", "CallSync", "Program", "Provide", "Solved", "Unmet", "solve"]
+__all__ = ["OMIT", "CallSync", "Program", "Provide", "Solved", "Unmet"]
 
 
 class _Omit(Enum):
@@ -274,37 +273,6 @@ class Program:
         if self._target is not None:
             arguments |= self._target.fill(slots, provide, errors)
         return Solved(arguments, tuple([slots[slot] for slot in self._roots]), tuple(errors), slots, self._keys)
-
-
-async def solve(
-    roots: Sequence[Dependant],
-    provide: Provide,
-    *,
-    target: Dependant | None = None,
-    request_stack: AsyncExitStack,
-    function_stack: AsyncExitStack | None = None,
-    call_sync: CallSync | None = None,
-    overrides: Mapping[Hashable, Call] = _NO_OVERRIDES,
-    reader: Reader | None = None,
-) -> Solved:
-    """Settle and run a tree once; whoever serves many requests keeps a `Program`.
-
-    Args:
-        roots: see `Program`.
-        provide: see `Program.run`.
-        target: see `Program`.
-        request_stack: see `Program.run`.
-        function_stack: see `Program.run`.
-        call_sync: see `Program.run`.
-        overrides: see `Program`.
-        reader: see `Program`.
-
-    Raises:
-        ConfigurationError: a stand-in cannot be read, or a guard would never run.
-        Exception: whatever a dependency raises.
-    """
-    program = Program(roots, target, overrides=overrides, reader=reader)
-    return await program.run(provide, request_stack=request_stack, function_stack=function_stack, call_sync=call_sync)
 
 
 # What most dependencies return, known not to be awaitable without looking.

@@ -1,7 +1,8 @@
-"""The tree of dependencies below a callable, with the scopes that were declared on the way. It calls nothing.
+"""Reads the tree of dependencies below a callable, with the scopes that were declared on the way. It calls nothing.
 
-A framework's markers (`Depends`, `Security`, ...) are recognised by a small function that its door hands
-in: given a default value or one item of `Annotated`, it answers with an `Edge` or None.
+FasterAPI's own solver knows no scopes, so its adapter reads the trees itself, here, and runs them by `dependency_solver`. It is pure: markers
+(`Depends`, `Security`, ...) are recognised by a small function that is handed in. Given a default value or one item of `Annotated`, that function
+returns an `Edge` or None.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from dataclasses import dataclass
 from typing import Final, Union, get_args, get_origin
 
 from bailiwick.errors import ConfigurationError, InvalidScope
-from bailiwick.scopes import ScopeSet
-
-from .dependant import (
+from bailiwick.graph.dependant import (
     Call,
     Dependant,
+    Edge,
+    EdgeOf,
     Parameter,
     SecurityScopes,
     Unresolved,
@@ -27,38 +28,16 @@ from .dependant import (
     innermost,
     join_scopes,
 )
-from .signature import read_signature, split_annotation, unresolved_in
+from bailiwick.graph.signature import read_signature, split_annotation, unresolved_in
+from bailiwick.scopes import ScopeSet
 
-__all__ = ["Edge", "EdgeOf", "Reader", "read_tree"]
+__all__ = ["Reader"]
 
 # No application nests dependencies this deep; a tree that does was made by code that never ends.
 MAX_DEPTH: Final = 100
 
 _NOTHING: Final = inspect.Parameter.empty
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """One dependency as it was declared.
-
-    Args:
-        call: what is depended on; None to take the parameter's annotation, as a bare `Depends()` does.
-        scopes: exactly what was declared, or None where no scopes were spoken of. An empty list and a
-            string are handed on as they are, so that they can be refused.
-        use_cache: whether a value made earlier in the same request may be shared.
-        lifetime: "request" or "function" as declared, or None.
-        marker: the framework's own object.
-    """
-
-    call: Call | None
-    scopes: Iterable[str] | None = None
-    use_cache: bool = True
-    lifetime: str | None = None
-    marker: object = None
-
-
-EdgeOf = Callable[[object], Edge | None]
 
 
 def _no_scheme(_: object) -> bool:
@@ -215,36 +194,6 @@ class Reader:
             annotation = rest[0] if len(rest) == 1 else annotation
             annotation, _ = split_annotation(annotation)
         return isinstance(annotation, type) and issubclass(annotation, self.scopes_type)
-
-
-def read_tree(
-    call: Call,
-    edge_of: EdgeOf,
-    *,
-    scopes_type: type = SecurityScopes,
-    is_scheme: Callable[[object], bool] = _no_scheme,
-    own_oauth_scopes: Iterable[str] = (),
-    parent_oauth_scopes: Iterable[str] = (),
-    strict: bool = True,
-    closures: bool = True,
-) -> Dependant:
-    """The tree of dependencies below one callable; `Reader` reads many by the same rules.
-
-    Args:
-        call: an endpoint or a dependency.
-        edge_of: recognises the framework's markers.
-        scopes_type: see `Reader`.
-        is_scheme: see `Reader`.
-        own_oauth_scopes: declared on it.
-        parent_oauth_scopes: of what depends on it, outermost first.
-        strict: see `Reader`.
-        closures: see `Reader`.
-
-    Raises:
-        ConfigurationError: the tree is a cycle, cannot be read, or (if strict) declares scopes wrongly.
-    """
-    reader = Reader(edge_of, scopes_type=scopes_type, is_scheme=is_scheme, strict=strict, closures=closures)
-    return reader.read(call, own_oauth_scopes=own_oauth_scopes, parent_oauth_scopes=parent_oauth_scopes)
 
 
 # --- what is refused ------------------------------------------------------------------------------
