@@ -322,7 +322,7 @@ OTHERS = {
     "authority/authorize.py:AuthorizationEndpoint._read": "takes a form that was read",
     "authority/documents.py:ClientDocuments._read": "read_json and read_told, which are listed",
     "authority/grants/token_exchange.py:_number": "takes a claim that was read",
-    "graph/signature.py:*": "reads the application's own signatures",
+    "guard/signature_checks.py:*": "reads the application's own signatures",
     "machine/sealing.py:*": "reads the operator's key",
     "remote/client_metadata.py:MetadataFetcher._read": "counts bytes; its headers are read by _fresh_for",
     "remote/revocations.py:_number": "takes a claim that was read",
