@@ -26,19 +26,23 @@ from fastapi.openapi.models import OAuthFlows as OAuthFlowsModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.websockets import WebSocket
 
 from . import asgi
 from .errors import BailiwickError, ConfigurationError
 from .frameworks.fastapi import compat
-from .frameworks.fastapi.protection import Protection, protection_of
+from .frameworks.fastapi.adapter import FastAPIAdapter
 from .frameworks.fastapi.scope_dependency import Anonymous, Declaration, ScopeDependency
+from .frameworks.starlette.compat import lift_body_limit
 from .frameworks.starlette.error_handlers import answer, answer_here
 from .graph import Plan
+from .guard.asgi_types import Conn, Receive, Send
 from .guard.decision import Render
 from .guard.dependencies import DOCUMENTATION, DeclaringGuard, endpoints_of
 from .guard.policy import OnExpiry, Public
+from .guard.protection import Protection, protection_of
 from .scopes import Catalog, Ownership, Principal, Requirement
 from .tokens.clock import system_clock
 
@@ -174,6 +178,18 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
         self._insist(caller, security_scopes.scopes)
         return caller
 
+    async def refuse(self, error: BailiwickError, conn: Conn, receive: Receive, send: Send) -> None:
+        """Send a refusal: an HTTP answer, or for a WebSocket a denial before it is accepted. It comes before a limit of the body's size.
+
+        Args:
+            error: what to say.
+            conn: the ASGI connection scope.
+            receive: ASGI receive; the body of the request is not read.
+            send: ASGI send.
+        """
+        lift_body_limit(conn)
+        await super().refuse(error, conn, receive, send)
+
     async def handle_error(self, conn: Request | WebSocket, error: Exception) -> Response | None:
         """The exception handler that answers Bailiwick's errors exactly; a WebSocket that was accepted is closed (1008).
 
@@ -192,6 +208,7 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
         docs: Declaration | Public | None = Public(DOCUMENTATION),  # noqa: B008 - immutable
         mounts: Mapping[str, Declaration | Public | None] | None = None,
         default: Declaration | Public | None = None,
+        report_only: bool = False,
     ) -> None:
         """Close an application by default, and refuse early.
 
@@ -207,6 +224,8 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
                 `guard.public(...)`, or None to treat them like any other route.
             mounts: what mounted applications need, by their path.
             default: what a route needs that declares nothing.
+            report_only: log what is not settled and what would be refused, and enforce nothing by it: for trying the guard out in an API
+                that runs. What a route declares itself enforces itself, as without `protect`.
 
         Raises:
             ConfigurationError: the app is protected already, an argument is not a declaration, or the guard's class
@@ -227,7 +246,23 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
             # Swagger UI sends no challenge by itself, and every authority that keeps to RFC 9700 section 2.1.1 refuses it.
             app.swagger_ui_init_oauth = {"usePkceWithAuthorizationCodeGrant": True}
         settled = {path: self._settling(value, f"mounts[{path!r}]") for path, value in (mounts or {}).items()}
-        Protection(self, app, self._settling(docs, "docs"), settled, self._settling(default, "default")).install()
+        docs, default = self._settling(docs, "docs"), self._settling(default, "default")
+        protection = Protection(
+            FastAPIAdapter(self, docs), self, app, docs=docs, mounts=settled, default=default, report_only=report_only
+        )
+        protection.install()
+        if self.resource is not None:
+            # Before all others: a catch-all or a mount at "/" would take what clients look for (RFC 9728 section 3).
+            protection.metadata = Route(
+                self.resource.metadata_path, self._metadata_of(protection), include_in_schema=False
+            )
+            compat.serve_first(app.router, protection.metadata)
+
+    def _metadata_of(self, protection: Protection) -> Any:
+        async def metadata(_request: Request) -> JSONResponse:
+            return JSONResponse(self.resource_document(protection.settle()))
+
+        return metadata
 
     def plan(self, app: FastAPI) -> Plan:
         """What every route of a protected application needs: the object that is enforced.
@@ -241,4 +276,4 @@ class Guard(DeclaringGuard[Declaration], SecurityBase):
         protection = protection_of(app)
         if protection is None or protection.guard is not self:
             raise ConfigurationError("This application is not protected; call guard.protect(app) first.")
-        return protection.compile()
+        return protection.settle()

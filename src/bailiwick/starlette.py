@@ -23,15 +23,16 @@ from starlette.routing import Route
 from starlette.websockets import WebSocket
 
 from . import asgi
-from .errors import ConfigurationError
+from .errors import BailiwickError, ConfigurationError
+from .frameworks.starlette.adapter import ReadingAdapter, StarletteAdapter, is_starlettes
+from .frameworks.starlette.compat import lift_body_limit
 from .frameworks.starlette.endpoint_metadata import MARK, PublicMark
 from .frameworks.starlette.endpoints import RequirementMark
 from .frameworks.starlette.error_handlers import answer
-from .frameworks.starlette.fallback import is_readable
-from .frameworks.starlette.protection import Protection, protection_of
-from .frameworks.starlette.route_reader import Walk
 from .graph import Access, Kind, Plan, RoutePlan, combine
+from .guard.asgi_types import Conn, Receive, Send
 from .guard.policy import OnExpiry, as_requirement, closes_on_expiry, step_up_of
+from .guard.protection import Protection, protection_of
 from .scopes import Requirement
 
 __all__ = ["Guard"]
@@ -97,6 +98,7 @@ class Guard(asgi.Guard):
         *,
         mounts: Mapping[str, RequirementMark | PublicMark] | None = None,
         default: RequirementMark | PublicMark | None = None,
+        report_only: bool = False,
     ) -> None:
         """Close an application by default: its start fails if a reachable route is not settled.
 
@@ -104,11 +106,13 @@ class Guard(asgi.Guard):
             app: the application; routes may be added before or after this call.
             mounts: what mounted applications need, by their path: `guard.requires(...)` or `guard.public(...)`.
             default: what a route needs that declares nothing.
+            report_only: log what is not settled and what would be refused, and enforce nothing by it: for trying the guard out in an API
+                that runs. What a route declares itself enforces itself, as without `protect`.
 
         Raises:
             ConfigurationError: the application is not Starlette's own or protected already, or an argument is not a declaration.
         """
-        if not isinstance(app, Starlette) or not is_readable(app):
+        if not isinstance(app, Starlette) or not is_starlettes(app):
             raise ConfigurationError(
                 f"protect() takes a Starlette application, not a {type(app).__name__}; for FastAPI there is bailiwick.fastapi."
             )
@@ -121,7 +125,7 @@ class Guard(asgi.Guard):
                 raise ConfigurationError(f"{where} was made by another guard; its tokens would not be verified here.")
         if self.resource is not None:
             app.router.routes.insert(0, Route(self.resource.metadata_path, self._metadata_of(app)))
-        Protection(self, app, mounts or {}, default).install()
+        Protection(StarletteAdapter(), self, app, mounts=mounts, default=default, report_only=report_only).install()
 
     def plan(self, app: Starlette) -> Plan:
         """What every reachable route of an application needs; of one that is not protected, what it declares.
@@ -135,7 +139,7 @@ class Guard(asgi.Guard):
         protection = protection_of(app)
         if protection is not None:
             return protection.settle()
-        return Plan(tuple(entry for entry, _ in Walk({}, None).entries(app, "")))
+        return Protection(ReadingAdapter(), self, app).read()
 
     def _metadata_of(self, app: Starlette) -> Callable[[Request], Response]:
         def metadata(_request: Request) -> Response:
@@ -143,6 +147,18 @@ class Guard(asgi.Guard):
 
         endpoint: Callable[[Request], Response] = self.public("protected resource metadata (RFC 9728)")(metadata)
         return endpoint
+
+    async def refuse(self, error: BailiwickError, conn: Conn, receive: Receive, send: Send) -> None:
+        """Send a refusal: an HTTP answer, or for a WebSocket a denial before it is accepted. It comes before a limit of the body's size.
+
+        Args:
+            error: what to say.
+            conn: the ASGI connection scope.
+            receive: ASGI receive; the body of the request is not read.
+            send: ASGI send.
+        """
+        lift_body_limit(conn)
+        await super().refuse(error, conn, receive, send)
 
     async def handle_error(self, conn: Request | WebSocket, error: Exception) -> Response | None:
         """The exception handler that answers Bailiwick's errors exactly; a WebSocket that was accepted is closed (1008).

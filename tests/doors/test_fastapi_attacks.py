@@ -1037,13 +1037,11 @@ def test_a_fast_path_is_taken_wherever_a_route_is_fastapis_own(app, guard):
 
     app.include_router(router)
     with TestClient(app):
-        from bailiwick.frameworks.fastapi import compat
-        from bailiwick.frameworks.fastapi.protection import protection_of
+        from bailiwick.guard.protection import protection_of
 
-        reading = protection_of(app)._changes.begin()
         gates = [
             getattr(place.route, "app", None) or getattr(place.route, "bailiwick_gate", None)
-            for place in compat.places(app.router, reading)
+            for place in protection_of(app).adapter.places(app)
             if place.path in {"/plain", "/included"}
         ]
 

@@ -623,7 +623,7 @@ def test_what_the_gate_refuses_is_answered_by_the_contract_and_not_by_the_applic
     app.get("/x", dependencies=[guard.requires("items")])(lambda: "reached")
     client = TestClient(app)
 
-    assert client.get("/x").json() == {"detail": "Authentication is required.", "id": "BW200"}
+    assert client.get("/x").json() == {"detail": "Authentication is required.", "scope": "items", "id": "BW200"}
     assert client.get("/x", headers=issuer.bearer("me")).json()["error"] == "insufficient_scope"
 
 

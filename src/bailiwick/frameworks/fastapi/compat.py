@@ -18,7 +18,6 @@ import copy
 import dataclasses
 import inspect
 import re
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import CodeType, FunctionType, ModuleType
@@ -34,32 +33,38 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
 from bailiwick.errors import ConfigurationError
-from bailiwick.frameworks.starlette.fallback import Fallback, fallback_of
-from bailiwick.frameworks.starlette.pending_routes import ATTEMPTS, own_handle
-from bailiwick.frameworks.starlette.route_list import Listeners
-from bailiwick.frameworks.starlette.route_tracker import Changes, Reading
+from bailiwick.frameworks.starlette.adapter import Place as StarlettePlace
+from bailiwick.frameworks.starlette.fallback import Fallback
+from bailiwick.guard.route_list import Owner, Owners, RouteList
 from bailiwick.scopes import Principal, ScopeSet
 
 __all__ = [
     "Dependant",
+    "GatedContexts",
     "Place",
     "cache_key_of",
     "check_version",
     "fast_app",
+    "frontend_list",
+    "frontends_of",
+    "gate_inclusion",
+    "get_app",
+    "hands_over",
     "has_own_handler",
     "is_documentation",
+    "is_inclusion",
     "is_observed",
     "is_overridden",
     "is_plain_dependency",
     "kind_of",
     "overrides_of",
     "parameters_of",
-    "places",
+    "place_of",
     "runs_in_a_thread",
     "serve_first",
+    "served_by",
     "set_app",
     "solve_here",
-    "watch_changes",
     "with_children",
 ]
 
@@ -71,7 +76,6 @@ UNSUPPORTED: Final = {(0, 137, 0), (0, 137, 1)}
 OLDEST: Final = (0, 123, 10)
 OLDEST_PYDANTIC: Final = 2
 
-_iter_contexts: Callable[..., Iterator[Any]] | None = getattr(routing, "iter_route_contexts", None)
 _context_var: contextvars.ContextVar[Any] | None = getattr(routing, "_effective_route_context_var", None)
 _with_body_limit: Callable[..., ASGIApp] | None = getattr(routing, "wrap_app_with_body_limit", None)
 
@@ -117,53 +121,23 @@ _register_encoders()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
+class Place(StarlettePlace):
     """One route of a FastAPI application as the framework will really serve it.
 
+    `route` is a route, or the effective context of an included one.
+
     Attributes:
-        route: what the router dispatches to: a route, or the effective context of an included one.
-        original: the route as it was declared.
-        path: the path inside this application, prefixes included.
         dependant: FastAPI's dependency tree of the route, or None if it has none.
-        methods: the HTTP methods, sorted; empty if there are none.
         provider: the application whose `dependency_overrides` count here, or None.
     """
 
-    route: Any
-    original: BaseRoute
-    path: str
-    dependant: Dependant | None
-    methods: tuple[str, ...] = ()
+    dependant: Dependant | None = None
     provider: Any = None
-
-    @property
-    def served(self) -> BaseRoute:
-        """The route that connections are handed to: FastAPI makes some routes anew where they are included."""
-        return self.route if isinstance(self.route, BaseRoute) else self.original
-
-    @property
-    def endpoint(self) -> Any:
-        """The handler, or what is mounted."""
-        for holder in (self.route, self.original):
-            endpoint = getattr(holder, "endpoint", None) or getattr(holder, "app", None)
-            if endpoint is not None:
-                return endpoint
-        return self.original
-
-    @property
-    def is_mount(self) -> bool:
-        """Whether another application stands behind it."""
-        return isinstance(self.original, Mount | Host)
 
     @property
     def is_websocket(self) -> bool:
         """Whether it is a WebSocket route."""
         return isinstance(self.original, WebSocketRoute)
-
-    @property
-    def is_fallback(self) -> bool:
-        """Whether it is what a router serves where no route matches."""
-        return isinstance(self.original, Fallback)
 
     @property
     def documented(self) -> str:
@@ -176,132 +150,125 @@ class Place:
         return isinstance(self.original, routing.APIRoute) and bool(getattr(self.route, "include_in_schema", True))
 
 
-def _place(route: Any, original: BaseRoute, path: str | None = None, *, provider: Any) -> Place:
-    # A WebSocket route does not say whose overrides count; they are those of the router's application.
-    provider = getattr(route, "dependency_overrides_provider", None) or provider
-    path = path if path is not None else getattr(route, "path", "") or ""
-    methods = getattr(route, "methods", None) or getattr(original, "methods", None) or ()
-    return Place(route, original, path, getattr(route, "dependant", None), tuple(sorted(methods)), provider)
-
-
-def places(router: Any, reading: Reading) -> Iterator[Place]:
-    """Every route that a router can reach, in the order in which it tries them.
+def place_of(found: Any, provider: Any = None) -> Place:
+    """What a router serves, or what an inclusion lists, as a place.
 
     Args:
-        router: `app.router`, or a plain Starlette router.
-        reading: what is under way: it notes what was read of routers that are included.
+        found: a route, or the effective context of an included one.
+        provider: the application whose `dependency_overrides` count where the route does not say so.
     """
-    provider = getattr(router, "dependency_overrides_provider", None)
-    for route in router.routes:
-        if _iter_contexts is None or type(route).__name__ != "_IncludedRouter":
-            yield _place(route, route, provider=provider)
-            continue
-        for context in _contexts(route, reading):
-            served = context.starlette_route if context.starlette_route is not None else context
-            yield _place(served, context.original_route, provider=provider)
-    # app.frontend(): tried after everything else.
-    for entry in _low_priority(router, reading):
-        original = getattr(entry, "original_route", entry)
-        path = getattr(entry, "frontend_prefix", "") or "/"
-        yield _place(entry, original, path, provider=provider)
-    fallback = fallback_of(router)
-    if fallback is not None:
-        yield _place(fallback, fallback, provider=provider)
+    original = getattr(found, "original_route", found)
+    route = getattr(found, "starlette_route", None) or found
+    # A WebSocket route does not say whose overrides count; they are those of the router's application.
+    provider = getattr(route, "dependency_overrides_provider", None) or provider
+    path = getattr(route, "path", "") or ""
+    if type(original).__name__ == "_FrontendRouteGroup":
+        path = getattr(found, "frontend_prefix", "") or "/"
+    methods = getattr(route, "methods", None) or getattr(original, "methods", None) or ()
+    return Place(route, original, path, tuple(sorted(methods)), getattr(route, "dependant", None), provider)
 
 
-def _contexts(inclusion: Any, reading: Reading) -> Iterator[Any]:
-    """The routes of an included router as they are served, and of those that it includes in turn."""
-    for candidate in _Listed.of(inclusion, "effective_candidates").read(reading):
-        if type(candidate) is type(inclusion):
-            yield from _contexts(candidate, reading)
-        else:
-            yield candidate
+# -- included routers (FastAPI 0.137 and later) -----------------------------------------------------------------
 
 
-def _low_priority(router: Any, reading: Reading) -> Iterator[Any]:
-    """What `app.frontend()` serves, of the router itself and of those that it includes."""
-    yield from getattr(router, "_low_priority_routes", ())
-    for route in router.routes:
-        if hasattr(route, "effective_low_priority_routes"):
-            yield from _Listed.of(route, "effective_low_priority_routes").read(reading)
+def is_inclusion(route: Any) -> bool:
+    """Whether an entry of a list of routes is an included router.
+
+    Args:
+        route: the entry.
+    """
+    return hasattr(route, "effective_candidates")
 
 
-class _Listed:
-    """Stands in for a method by which an inclusion lists what it serves.
+def served_by(route: Any, provider: Any) -> Iterator[Place]:
+    """What an entry of a list of routes serves: itself, or the routes of an included router.
 
-    FastAPI makes these routes anew, without our gates, when it looks for a match and the included router has changed. A change
-    from another thread may come after the connection has passed the entrance, which asks for changes. So whoever
-    asks for the list is given one that has been read.
+    Args:
+        route: the entry.
+        provider: the application whose `dependency_overrides` count where a route does not say so.
+    """
+    if not is_inclusion(route):
+        yield place_of(route, provider)
+        return
+    for candidate in route.effective_candidates():
+        yield from served_by(candidate, provider)
+
+
+def frontends_of(route: Any, provider: Any) -> Iterator[Place]:
+    """What `router.frontend()` serves of an included router: it is tried after everything else.
+
+    Args:
+        route: an entry of a list of routes.
+        provider: as for `served_by`.
+    """
+    for candidate in route.effective_low_priority_routes() if hasattr(route, "effective_low_priority_routes") else ():
+        yield place_of(candidate, provider)
+
+
+class GatedContexts:
+    """Stands in for a method by which an inclusion lists what it serves: each route has a gate before it is shown.
+
+    FastAPI makes the routes of an included router when it looks for a match, and anew when that router has changed. (0.137 and later;
+    tests/doors/test_fastapi_routes_exchanged.py, "an included router ...")
+
+    Args:
+        plain: FastAPI's method.
     """
 
-    __slots__ = ("_plain", "_read")
+    __slots__ = ("__weakref__", "_gated", "_plain", "owners")
 
     def __init__(self, plain: Callable[[], list[Any]]) -> None:
-        self._plain = plain
-        self._read: list[tuple[weakref.ref[Changes], list[Any]]] = []
-
-    @classmethod
-    def of(cls, inclusion: Any, name: str) -> "_Listed":
-        """What stands in for the method `name` of an inclusion."""
-        listed = vars(inclusion).get(name)
-        if not isinstance(listed, cls):
-            listed = cls(getattr(inclusion, name))
-            setattr(inclusion, name, listed)
-        return listed
-
-    def read(self, reading: Reading) -> list[Any]:
-        """The list as it is now, of which gates are about to be put in front."""
-        listed = self._plain()
-        reading.at_the_end.append(partial(self._was_read, weakref.ref(reading.changes), listed))
-        return listed
-
-    def _was_read(self, changes: "weakref.ref[Changes]", listed: list[Any]) -> None:
-        left = [one for one in self._read if one[0]() not in {None, changes()}]
-        self._read = [*left, (changes, listed)]
+        self._plain: Any = plain
+        self._gated: tuple[Any, Any] = (None, None)
+        self.owners = Owners()
 
     def __call__(self) -> list[Any]:
-        for _ in range(ATTEMPTS):
-            listed = self._plain()
-            late = [changes for one, read in self._read if read is not listed and (changes := one()) is not None]
-            if not late:
-                return listed
-            for changes in late:
-                changes.heard()
-                changes.keep_up()
-        raise ConfigurationError("An included router goes on changing while its routes are read.", id="BW303")
+        """What the inclusion serves."""
+        listed: list[Any] = self._plain()
+        known = self.owners.known
+        gated, gated_for = self._gated
+        if listed is not gated or known is not gated_for:
+            for owner in self.owners:
+                for one in listed:
+                    owner.gate(one)
+            self._gated = listed, known
+            if gated is not None:
+                for owner in self.owners:
+                    owner.invalidate()
+        return listed
+
+    def build_anew(self) -> None:
+        """Have FastAPI make the routes of the included router anew, when it is asked for them."""
+        self._plain.__self__.original_router._mark_routes_changed()  # noqa: SLF001 - what FastAPI calls when routes are added
 
 
-def watch_changes(router: Any, reading: Reading) -> None:
-    """Let it be heard whenever a route is added to `router`, or to a router that it includes.
+def gate_inclusion(inclusion: Any, owner: Owner) -> Iterator[GatedContexts]:
+    """Have a gate in front of whatever an included router serves, before it can be seen.
+
+    Args:
+        inclusion: the entry of a list of routes.
+        owner: whose gates.
+    """
+    for name in ("effective_candidates", "effective_low_priority_routes"):
+        if hasattr(inclusion, name):
+            listed = vars(inclusion).get(name)
+            if not isinstance(listed, GatedContexts):
+                listed = GatedContexts(getattr(inclusion, name))
+                setattr(inclusion, name, listed)
+            listed.owners.add(owner)
+            yield listed
+
+
+def frontend_list(router: Any) -> RouteList | None:
+    """The list of what `router.frontend()` serves, in which each has a gate; None where FastAPI has no such thing (before 0.138).
 
     Args:
         router: `app.router`.
-        reading: what is under way.
     """
-    mark = getattr(router, "_mark_routes_changed", None)
-    if mark is not None:
-        if not isinstance(mark, _Marked):
-            mark = router._mark_routes_changed = _Marked(mark)  # noqa: SLF001
-        mark.listeners.add(reading.heard)
-    for route in router.routes:
-        included = getattr(route, "original_router", None)
-        if included is not None:
-            reading.add_list(included)
-            watch_changes(included, reading)
-
-
-class _Marked:
-    """Stands in for a router's `_mark_routes_changed`."""
-
-    def __init__(self, mark: Callable[[], None]) -> None:
-        self.mark = mark
-        # A router may be included by several applications, and each must hear of it; it may also outlive them.
-        self.listeners = Listeners()
-
-    def __call__(self) -> None:
-        self.mark()
-        for changed in self.listeners:
-            changed()
+    routes = getattr(router, "_low_priority_routes", None)
+    if routes is not None and not isinstance(routes, RouteList):
+        routes = router._low_priority_routes = RouteList(routes)  # noqa: SLF001
+    return routes
 
 
 def serve_first(router: Any, route: BaseRoute) -> None:
@@ -317,40 +284,63 @@ def serve_first(router: Any, route: BaseRoute) -> None:
         mark()
 
 
-def set_app(place: Place, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
+# -- where a gate stands ------------------------------------------------------------------------------------------
+
+
+def get_app(place: Place) -> ASGIApp:
+    """What a connection that matched a place is handed over to; a gate, if one stands there.
+
+    Args:
+        place: the place.
+    """
+    route = place.route
+    if getattr(route, "app", None) is not None and hands_over(place):
+        return route.app  # type: ignore[no-any-return]
+    handling = place.served
+    handle: Any = vars(handling).get("handle") or partial(type(handling).handle, handling)
+    if not isinstance(handle, _Handle):
+        return handle  # type: ignore[no-any-return]
+    return handle.gate if route is handling else getattr(route, "bailiwick_gate", handle.plain)
+
+
+def set_app(place: Place, app: ASGIApp) -> None:
     """Put a gate where the router hands a matched connection over.
 
     The router has matched by then, so 404, 405 and redirects stay what they are, and the decision
     never depends on how a path was written (CVE-2026-48710).
 
     Args:
-        place: the route.
-        wrap: makes the gate from the application that it guards; it is given an earlier gate too.
+        place: the place.
+        app: the gate.
     """
     route = place.route
-    if getattr(route, "app", None) is not None and _hands_over(place):
-        route.app = wrap(route.app)
+    if getattr(route, "app", None) is not None and hands_over(place):
+        route.app = app
         return
     # An included route on FastAPI up to 0.142.0, a frontend, a route that handles connections in a way of its own.
     handling = place.served
-    handle: Any = own_handle(handling) or partial(type(handling).handle, handling)
+    handle: Any = vars(handling).get("handle") or partial(type(handling).handle, handling)
     if not isinstance(handle, _Handle):
         handle = _Handle(handling, handle)
-        handling.handle = handle  # type: ignore[method-assign]
+        handling.handle = handle
     if route is handling:
-        handle.gate = wrap(handle.gate)
+        handle.gate = app
     else:
-        route.bailiwick_gate = wrap(getattr(route, "bailiwick_gate", handle.plain))
+        route.bailiwick_gate = app
 
 
-def _hands_over(place: Place) -> bool:
-    """Whether the route's `handle` is the framework's, and passes every matched connection to `app`."""
-    if place.is_fallback:
+def hands_over(place: Place) -> bool:
+    """Whether the route's `handle` is the framework's, and passes every matched connection to `app`.
+
+    Args:
+        place: the place.
+    """
+    if isinstance(place.original, Fallback):
         return True
     if not isinstance(place.route, BaseRoute) and not isinstance(place.original, routing.APIRoute):
         return True  # an included frontend: the router calls the context's `app` itself
     handling = place.served
-    return type(handling).handle in _FRAMEWORKS and own_handle(handling) is None
+    return type(handling).handle in _FRAMEWORKS and "handle" not in vars(handling)
 
 
 _FRAMEWORKS: Final = frozenset(

@@ -18,7 +18,6 @@ __all__ = [
     "Part",
     "check_scopes_are_read",
     "documentation_paths",
-    "is_empty",
     "read_tree",
     "settle",
 ]
@@ -42,10 +41,10 @@ class Declared:
         self.step_up: StepUp | None = None
         self.close_on_expiry = False
 
-
-def is_empty(declared: Declared) -> bool:
-    """Whether nothing settles the route."""
-    return not (declared.parts or declared.optional or declared.public)
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing settles the route."""
+        return not (self.parts or self.optional or self.public)
 
 
 def settle(declared: Declared, settled: ScopeDependency | Public | None) -> None:
@@ -89,7 +88,7 @@ def check_scopes_are_read(declared: Declared, where: str, catalog: Catalog) -> N
     for node in declared.unread:
         name = getattr(node.call, "__name__", type(node.call).__name__)
         check_inert_scopes(
-            where, name, node.own_oauth_scopes or (), catalog, is_guarded=bool(declared.parts) or is_empty(declared)
+            where, name, node.own_oauth_scopes or (), catalog, is_guarded=bool(declared.parts) or declared.is_empty
         )
 
 

@@ -126,9 +126,9 @@ class Document:
     def __call__(self) -> dict[str, Any]:
         """The document, with the security of each operation written from the plan."""
         protection, app = self._protection(), self._app()
-        plan = protection.compile() if protection is not None else None
+        plan = protection.settle() if protection is not None else None
         schema = self._write()
-        operations = protection.operations_of(app) if protection is not None else None
+        operations = protection.adapter.operations_of(app) if protection is not None else None
         # FastAPI keeps its document until routes change.
         if protection is None or operations is None:
             return schema

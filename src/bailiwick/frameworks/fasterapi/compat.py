@@ -48,6 +48,7 @@ __all__ = [
     "WebSocketState",
     "address_of",
     "answer_to",
+    "answers_by_its_routes",
     "awaited",
     "check_version",
     "documentation_paths",
@@ -89,6 +90,23 @@ _AWAITED: Final = frozenset(
 resolve_all = resolving._resolve_from_specs  # noqa: SLF001
 send_answer = _send_response
 apply_model = _apply_response_model
+
+
+# How a connection goes from an application to a route.
+_ANSWERING: Final = ("__call__", "_asgi_app", "_build_middleware_chain", "_handle_http", "_handle_websocket")
+
+
+def answers_by_its_routes(app: Any) -> bool:
+    """Whether a FasterAPI application answers by its routes, and in no other way: by its own methods, behind its own middleware.
+
+    Args:
+        app: the application, as it is mounted.
+    """
+    for name in _ANSWERING:
+        holder = next(one for one in type(app).__mro__ if name in vars(one))
+        if holder.__module__.partition(".")[0] != "FasterAPI" or name in getattr(app, "__dict__", ()):
+            return False
+    return all(one["class"].__module__.partition(".")[0] == "FasterAPI" for one in app.middleware)
 
 
 def check_version(version: str | None = None) -> None:

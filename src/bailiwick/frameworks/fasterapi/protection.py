@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bailiwick.errors import BailiwickError, ConfigurationError
-from bailiwick.frameworks.fasterapi.compat import Faster, RadixRouter, address_of, is_documentation, path_key, served_by
+from bailiwick.frameworks.fasterapi.compat import (
+    Faster,
+    RadixRouter,
+    address_of,
+    answers_by_its_routes,
+    is_documentation,
+    path_key,
+    served_by,
+)
 from bailiwick.frameworks.fasterapi.dependency_runner import Run, SocketProgram, run_of
 from bailiwick.frameworks.fasterapi.dependency_tree import Declared, entry_of, read_declared, read_route
 from bailiwick.frameworks.fasterapi.error_handlers import Refusals
@@ -303,7 +311,11 @@ class Protection:
         settled = self.mounts.get(key)
         if settled is None and isinstance(reason := getattr(mounted, "public_reason", None), str):
             settled = Public(reason)
-        if settled is None and isinstance(mounted, Faster):
+        if (
+            settled is None
+            and isinstance(mounted, Faster)
+            and (protection_of(mounted) is not None or answers_by_its_routes(mounted))
+        ):
             return self._read_inner(path, mounted), mounted
         declared = Declared()
         declared.settle(settled if settled is not None else self.default)

@@ -6,15 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from starlette.routing import BaseRoute
-
 from bailiwick.errors import ConfigurationError
 from bailiwick.graph import Access, Kind, RoutePlan
 from bailiwick.graph.signature import source_of
 from bailiwick.guard.gate import Gate, gate_behind
 from bailiwick.guard.policy import Public
 
-__all__ = ["GATE", "MARK", "Endpoint", "PublicMark", "declared_at", "declared_by", "gates_at", "name_of"]
+__all__ = ["GATE", "MARK", "Endpoint", "PublicMark", "declared_at", "gates_at", "name_of"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -45,15 +43,6 @@ class PublicMark:
         setattr(marked, MARK, mark)
         result: Endpoint = marked
         return result
-
-
-def declared_by(route: BaseRoute) -> RoutePlan | None:
-    """What a route's endpoint declares itself: by a decorator of this door, or by `guard.wrap`; or None.
-
-    Args:
-        route: a route of Starlette's kind.
-    """
-    return declared_at(getattr(route, "endpoint", None), getattr(route, "app", None))
 
 
 def declared_at(*holders: Any) -> RoutePlan | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Router
 
-__all__ = ["Fallback", "fallback_of", "is_readable"]
+__all__ = ["Fallback", "fallback_of"]
 
 
 class Fallback(BaseRoute):
@@ -40,12 +40,3 @@ def fallback_of(router: Any) -> Fallback | None:
     if default is None or getattr(default, "__func__", None) is Router.not_found:
         return None
     return Fallback(router)
-
-
-def is_readable(app: Any) -> bool:
-    """Whether what an application serves is what stands in its router's list; FastAPI serves more than that.
-
-    Args:
-        app: an application of Starlette's kind, or a router.
-    """
-    return getattr(type(getattr(app, "router", app)), "app", None) is Router.app

@@ -1,0 +1,185 @@
+"""Everything that the adapters of Starlette's kind hook into: what connections come in by, and the start.
+
+Starlette (0.40 and later) has no public place behind its own middleware and in front of a router's matching, nor one that is told when an
+application is given another router.
+
+* `router.middleware_stack`: the entrance stands in front of its innermost layer. Without it, a list of routes that is assigned later would
+  be served as it is. (tests/doors/test_fastapi_routes_exchanged.py, "lists")
+* `app.build_middleware_stack`: a router that takes the place of another is hooked before the first connection comes in. (the same,
+  "routers, and what stands behind them")
+* `starlette._body_limit_responder` on a connection (Starlette 1.8): exchanges every answer to a body that is too large for 413. A client whose
+  token has expired would never hear of it. (tests/doors/test_fastapi_decision.py, "the size of a body")
+* `router.lifespan_context`: the start fails if a route is not settled. (tests/doors/test_one_error.py)
+"""
+
+import weakref
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import MethodType
+from typing import Any
+
+from bailiwick.errors import ConfigurationError
+from bailiwick.guard.route_gate import UNDER
+
+__all__ = ["RouterEntrance", "Served", "enter_by", "entrance_of", "follow_router", "lift_body_limit", "settle_at_start"]
+
+
+class Served:
+    """What an application or a router serves from: its router, the list of routes, and what it serves otherwise.
+
+    Args:
+        app: an application of Starlette's kind, or a router.
+        router: its router.
+        routes: the list of routes, in which each has a gate.
+        default: what is served where none matches.
+    """
+
+    __slots__ = ("app", "default", "router", "routes")
+
+    def __init__(self, app: Any, router: Any, routes: Any, default: Any) -> None:
+        self.app = None if app is router else app
+        self.router = router
+        self.routes = routes
+        self.default = default
+
+    def is_current(self) -> bool:
+        """Whether none of them was exchanged."""
+        router = self.router
+        return (
+            router.routes is self.routes
+            and router.default is self.default
+            and (self.app is None or self.app.router is router)
+        )
+
+
+class RouterEntrance:
+    """Stands directly in front of a router's matching, and has what was exchanged settled before anything is matched.
+
+    Args:
+        app: what matches.
+
+    Attributes:
+        protection: of the application whose router this is. It lives as long as the router, which may outlive its application.
+    """
+
+    __slots__ = ("app", "protection")
+
+    def __init__(self, app: Callable[..., Any], protection: Any) -> None:
+        self.app = app
+        self.protection = protection
+
+    def enter(self, conn: Any, receive: Any, send: Any) -> Any:
+        """Compare identities, note by which application the connection came in, and pass it on.
+
+        This method stands in front of the router, as the router's own does: Python calls one in half the time that it
+        takes to call an object.
+        """
+        if conn["type"] != "lifespan":
+            protection = self.protection
+            served = protection.served
+            if served is None:
+                protection.settle()
+            elif not served.is_current():
+                protection.follow()
+            conn[UNDER] = protection
+        app = self.app
+        return app(conn, receive, send)
+
+
+def enter_by(router: Any, protection: Any) -> None:
+    """Have connections come in to a router by the entrance of a protection.
+
+    Args:
+        router: a router of Starlette's kind.
+        protection: of the application whose router it is.
+
+    Raises:
+        ConfigurationError: the router is another protected application's too.
+    """
+    standing = entrance_of(router)
+    if standing is not None:
+        other = standing.protection
+        if other is not protection and other.app.router is router:
+            raise ConfigurationError(
+                "This application's router is another protected application's too; only one of their guards would be asked."
+            )
+        standing.protection = protection
+        return
+    holder, name, layer = _innermost(router)
+    if not (isinstance(layer, MethodType) and layer.__self__ is router):  # middleware that hides what it wraps
+        holder, name, layer = router, "middleware_stack", router.middleware_stack
+    entrance = RouterEntrance(layer, protection)
+    try:
+        setattr(holder, name, entrance.enter)
+    except AttributeError:  # middleware that cannot be changed
+        entrance.app, router.middleware_stack = router.middleware_stack, entrance.enter
+
+
+def _innermost(router: Any) -> tuple[Any, str, Any]:
+    """The last layer in front of a router's matching that can be seen, and where it stands."""
+    holder, name = router, "middleware_stack"
+    layer = router.middleware_stack
+    while not isinstance(layer, MethodType) and hasattr(layer, "app"):
+        holder, name, layer = layer, "app", layer.app
+    return holder, name, layer
+
+
+def entrance_of(router: Any) -> RouterEntrance | None:
+    """What stands in front of a router's matching, or None.
+
+    Args:
+        router: a router of Starlette's kind.
+    """
+    layer = _innermost(router)[2]
+    return layer.__self__ if isinstance(layer, MethodType) and isinstance(layer.__self__, RouterEntrance) else None
+
+
+def follow_router(app: Any, entered: Callable[[Any], None]) -> None:
+    """Call `entered` with an application's router, and with each that takes its place before connections come in.
+
+    Args:
+        app: an application of Starlette's kind.
+        entered: called once for each router.
+    """
+    entered(app.router)
+    known = [weakref.ref(app.router)]
+    build = app.build_middleware_stack
+
+    def built() -> Any:
+        router = app.router
+        if all(one() is not router for one in known):
+            known.append(weakref.ref(router))
+            entered(router)
+        return build()
+
+    app.build_middleware_stack = built
+
+
+def settle_at_start(router: Any, protection: Any) -> None:
+    """Have the start fail if a route is not settled: before the application's own start-up, and after what that has changed.
+
+    Args:
+        router: a router of Starlette's kind.
+        protection: of the application.
+    """
+    lifespan = router.lifespan_context
+
+    @asynccontextmanager
+    async def settled(started: Any) -> AsyncIterator[Any]:
+        protection.check()
+        async with lifespan(started) as state:
+            protection.settle_started()
+            yield state
+
+    router.lifespan_context = settled
+
+
+def lift_body_limit(conn: Any) -> None:
+    """Have a refusal sent as it is, however large the body that nobody reads says it is.
+
+    Args:
+        conn: the ASGI connection scope.
+    """
+    responder = conn.get("starlette._body_limit_responder")
+    if responder is not None:
+        responder.content_length = None
