@@ -40,6 +40,7 @@ def run_examples(page):
 def secret_of_the_reader(monkeypatch):
     """What a page has its reader export before they start an example."""
     monkeypatch.setenv("TOKEN_SECRET", secrets.token_hex(32))
+    monkeypatch.setenv("REPORTS_CLIENT_SECRET", secrets.token_urlsafe(32))
 
 
 # A text that is given where a secret belongs, in code, in a shell or in settings.
