@@ -239,6 +239,24 @@ def test_what_answers_by_its_routes_is_read_route_by_route_also_behind_starlette
         assert client.get("/m/x", headers=issuer.bearer("items")).text == "reached"
 
 
+@pytest.mark.parametrize("how", ["middleware", "handler", "handler in another's place"])
+def test_what_comes_to_answer_outside_its_routes_after_it_was_read_is_closed(protected, issuer, how):
+    inner = Starlette(routes=[Route("/x", said)])
+    if how == "handler in another's place":
+        inner = FastAPI(routes=[Route("/x", said)], openapi_url=None)
+    if isinstance(inner, FastAPI) and type(protected(Route("/y", said))) is Starlette:
+        pytest.skip("Starlette's door settles a mounted FastAPI as one thing")
+    app = protected(Mount("/m", inner), default=lambda guard: guard.requires("items"))
+    client = TestClient(app)
+    assert client.get("/other").status_code == 404  # all has been read, and nothing of what is mounted was built
+    if how == "middleware":
+        with_middleware(inner)
+    else:
+        with_handler(inner, StarletteHTTPException)
+    assert client.get("/m/secret").status_code == 401
+    assert client.get("/m/secret", headers=issuer.bearer("items")).text == "SECRET"
+
+
 # -- a protected application in a protected one ------------------------------------------------------------------
 
 

@@ -143,7 +143,7 @@ class StarletteAdapter(Adapter):
             self.put_gate(protection, beside)
         if app is not router:
             self.answer_errors(protection, app)
-        return Served(app, router, routes, router.default)
+        return Served(app, router, routes, router.default, is_mounted=app is not protection.app)
 
     def beside(self, router: Any) -> Iterator[Any]:
         """What a router serves besides its list of routes.

@@ -32,15 +32,18 @@ class Served:
         router: its router.
         routes: the list of routes, in which each has a gate.
         default: what is served where none matches.
+        is_mounted: whether middleware and handlers of exceptions that come later would answer behind its gate.
     """
 
-    __slots__ = ("app", "default", "router", "routes")
+    __slots__ = ("app", "default", "handlers", "middleware", "router", "routes")
 
-    def __init__(self, app: Any, router: Any, routes: Any, default: Any) -> None:
-        self.app = None if app is router else app
+    def __init__(self, app: Any, router: Any, routes: Any, default: Any, *, is_mounted: bool = False) -> None:
+        self.app: Any = None if app is router else app
         self.router = router
         self.routes = routes
         self.default = default
+        self.middleware: int | None = len(app.user_middleware) if is_mounted and app is not router else None
+        self.handlers = dict(app.exception_handlers) if is_mounted and app is not router else {}
 
     def is_current(self) -> bool:
         """Whether none of them was exchanged."""
@@ -49,7 +52,11 @@ class Served:
             router.routes is self.routes
             and router.default is self.default
             and (self.app is None or self.app.router is router)
+            and (self.middleware is None or self._answers_as_before())
         )
+
+    def _answers_as_before(self) -> bool:
+        return len(self.app.user_middleware) == self.middleware and self.app.exception_handlers == self.handlers
 
 
 class RouterEntrance:
