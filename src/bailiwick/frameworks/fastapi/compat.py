@@ -57,6 +57,7 @@ __all__ = [
     "is_overridden",
     "is_plain_dependency",
     "kind_of",
+    "list_parts",
     "overrides_of",
     "parameters_of",
     "place_of",
@@ -398,6 +399,24 @@ def with_children(dependant: Dependant, children: Sequence[Dependant], **changes
     return dataclasses.replace(dependant, dependencies=list(children), **changes)
 
 
+def list_parts(tree: Dependant) -> list[Any]:
+    """List all that a dependency tree consists of, so that by comparing the objects a later change of it is seen.
+
+    Args:
+        tree: the root.
+    """
+    parts: list[Any] = []
+    for one in dataclasses.fields(tree):
+        value = getattr(tree, one.name)
+        if one.name == "dependencies":
+            parts += [len(value), *(part for child in value for part in list_parts(child))]
+        elif isinstance(value, list):
+            parts += [len(value), *value]
+        else:
+            parts.append(value)
+    return parts
+
+
 def fast_app(
     place: Place, full: ASGIApp, dependant: Dependant, around: Iterable[Callable[[Any], Any]] = ()
 ) -> ASGIApp | None:
@@ -431,23 +450,31 @@ def _handler(place: Place, dependant: Dependant) -> Any:
     original: Any = place.original
     clone = copy.copy(place.route)
     clone.dependant = dependant
-    if place.route is original:
-        return clone.get_route_handler()
-    if _context_var is None:
-        return None
-    token = _context_var.set(clone)
+    call = dependant.call
     try:
-        return original.get_route_handler()
+        if place.route is original:
+            return clone.get_route_handler()
+        if _context_var is None:
+            return None
+        token = _context_var.set(clone)
+        try:
+            return original.get_route_handler()
+        finally:
+            _context_var.reset(token)
     finally:
-        _context_var.reset(token)
+        # sentry-sdk and others wrap the call at each build, and did so when FastAPI built the route: once is enough.
+        dependant.call = call
 
 
-def has_own_handler(place: Place) -> bool:
+def has_own_handler(place: Place, full: ASGIApp) -> bool:
     """Whether a route's handler is FastAPI's, and nothing around it: route classes may map exceptions there, or make
     another request for what runs inside ("Custom Request and APIRoute class"), and libraries put theirs around it.
 
+    The handler is looked up in what was built, not built again: see `_handler`.
+
     Args:
         place: the route.
+        full: the route's application as it stands, without a gate.
     """
     original = place.original
     if (
@@ -456,12 +483,15 @@ def has_own_handler(place: Place) -> bool:
         or "get_route_handler" in vars(original)
     ):
         return False
-    handler = _handler(place, place.dependant)
+    if getattr(place.route, "app", None) is None:
+        # Included, on FastAPI 0.137 to 0.142.0: built for each request, and by nobody else's function.
+        return _is_of(routing, vars(routing).get("get_request_handler"))
+    handler = _handler_of(full)
     return _is_of(routing, handler) and handler.__code__.co_qualname == "get_request_handler.<locals>.app"
 
 
-def _is_built_over(app: Any, handler: Any) -> bool:
-    """Whether an application is what FastAPI builds over such a handler, and nothing around or instead of it.
+def _handler_of(app: Any) -> Any:
+    """Return the handler over which FastAPI built an application; None if there is anything around or instead of it.
 
     Route classes put their own around `self.app`, and libraries build a route's application anew.
     """
@@ -469,11 +499,14 @@ def _is_built_over(app: Any, handler: Any) -> bool:
         app = app.app
     # Not a proxy of one, which would answer with the code of what it stands around; see `_is_of`.
     if type(app) is not FunctionType or app.__code__ is not _REQUEST_RESPONSE:
-        return False
+        return None
     cell = dict(zip(app.__code__.co_freevars, app.__closure__ or (), strict=True)).get("f")
-    if cell is None:
-        return False
-    built: Any = cell.cell_contents
+    return cell.cell_contents if cell is not None else None
+
+
+def _is_built_over(app: Any, handler: Any) -> bool:
+    """Whether an application is what FastAPI builds over such a handler."""
+    built = _handler_of(app)
     return type(built) is type(handler) and getattr(built, "__code__", None) is getattr(handler, "__code__", handler)
 
 

@@ -3,10 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from operator import and_
+from operator import and_, is_
 from typing import Any
 
-from bailiwick.frameworks.fastapi.compat import Place, fast_app, has_own_handler, is_observed, overrides_of
+from bailiwick.frameworks.fastapi.compat import (
+    Dependant,
+    Place,
+    fast_app,
+    has_own_handler,
+    is_observed,
+    list_parts,
+    overrides_of,
+)
 from bailiwick.frameworks.fastapi.dependency_tree import Declared, Part
 from bailiwick.frameworks.fastapi.settled_dependencies import DependencyPruner
 from bailiwick.graph import Access, RoutePlan, combine
@@ -18,21 +26,41 @@ __all__ = ["APIRouteGate"]
 Kept = tuple[int, ...]  # which of a route's declarations nothing stands in for
 
 
-def pruned_app(guard: Any, place: Place, full: Any, conn: Any) -> Any:
-    """A route over a tree from which everything is pruned that its gate has settled, as far as that can be done.
+class RouteBuilder:
+    """Builds a route over a tree without what its gate has settled: once, for as long as the route stays as it is.
 
-    Args:
-        guard: whose gate it is.
-        place: the route.
-        full: the route as the framework built it.
-        conn: the first connection that is passed on.
+    Libraries put theirs around a route's parts at each build, so that a change of another route must not lead to one.
     """
-    if place.is_websocket or place.dependant is None or is_observed(conn):
-        return full
-    # A derived guard may name another caller than the one that was verified: only its own answer is handed out.
-    if guard.overrides_authenticate:
-        return full
-    pruned, calls = DependencyPruner(guard).prune(place.dependant, compiled=has_own_handler(place))
+
+    __slots__ = ("_app", "_parts")
+
+    def __init__(self) -> None:
+        self._app: Any = None
+        self._parts: list[Any] = []
+
+    def app_for(self, guard: Any, place: Place, full: Any, conn: Any) -> Any:
+        """Return the application that connections are passed on to.
+
+        Args:
+            guard: whose gate it is.
+            place: the route.
+            full: the route as the framework built it.
+            conn: the first connection that is passed on.
+        """
+        if place.is_websocket or place.dependant is None or is_observed(conn):
+            return full
+        # A derived guard may name another caller than the one that was verified: only its own answer is handed out.
+        if guard.overrides_authenticate:
+            return full
+        parts = list_parts(place.dependant)
+        if self._app is None or len(parts) != len(self._parts) or not all(map(is_, parts, self._parts)):
+            self._app = _build(guard, place, full, place.dependant)
+            self._parts = parts
+        return self._app
+
+
+def _build(guard: Any, place: Place, full: Any, tree: Dependant) -> Any:
+    pruned, calls = DependencyPruner(guard).prune(tree, compiled=has_own_handler(place, full))
     if pruned is None:
         return full
     return fast_app(place, full, pruned, [] if calls is None else [calls.before]) or full
@@ -46,13 +74,13 @@ class APIRouteGate(RouteGate):
 
     The pruned one is built for the first request that is let through: a thousand routes would take long, and
     hold two handlers each, of which a process may never need most.
-
     """
 
-    __slots__ = ("_by_override", "_declared", "_overridden", "_place")
+    __slots__ = ("_builder", "_by_override", "_declared", "_overridden", "_place")
 
     def __init__(self, protection: Any, place: Place, full: Any) -> None:
         super().__init__(protection, full)
+        self._builder = RouteBuilder()
         self.stand_before(place)
         self._declared = Declared()
         self._by_override: dict[tuple[Kept, Kept], Any] = {}
@@ -84,7 +112,7 @@ class APIRouteGate(RouteGate):
         return RouteGate.enter(self, conn, receive, send)
 
     def _first(self, conn: Any, receive: Any, send: Any) -> Any:
-        self.app = app = pruned_app(self.guard, self._place, self.full, conn)
+        self.app = app = self._builder.app_for(self.guard, self._place, self.full, conn)
         return app(conn, receive, send)
 
     def _with(self, overrides: Mapping[Any, Any]) -> Any:
