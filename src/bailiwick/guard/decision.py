@@ -162,7 +162,10 @@ def _decide(guard: Decider, route: RoutePlan, conn: Conn) -> Admitted | Bailiwic
         return None
     if access is _UNDECLARED:
         return InsufficientScope("This route is closed.", detail=f"{route.label} is not part of the plan", id="BW303")
-    credentials = read_credentials(guard, conn)
+    if guard.websocket_subprotocol is None:
+        credentials = credentials_in(conn["headers"], conn.get("query_string", b""))
+    else:
+        credentials = read_credentials(guard, conn)
     if credentials is None and access is _OPTIONAL:
         conn.pop(guard.caller_key, None)  # of the connection that this one was copied from
         return None

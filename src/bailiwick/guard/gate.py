@@ -107,6 +107,11 @@ class Gate:
                 return self.app(conn, receive, send)
             raise RuntimeError(f"A gate lets no connection of the unknown type {kind!r} through.")
         outcome = decide(self.guard, self.entry(conn) if self._places else self.route, conn)
+        if isinstance(outcome, Principal) and kind == "http" and not self.route.close_on_expiry:  # as nearly always
+            app = (
+                self.app
+            )  # Python calls what it has taken from an attribute in less time than what it looks up to call
+            return app(conn, receive, send)
         if isinstance(outcome, NeedsAwait):
             return self._finish(outcome, conn, receive, send)
         return self._go_on(outcome, conn, receive, send)
@@ -119,8 +124,7 @@ class Gate:
             return self.guard.refuse(outcome, conn, receive, send)
         if self.route.close_on_expiry or conn["type"] == "websocket":
             return self.watch(outcome, conn, receive, send).run(self.app, conn)
-        app = self.app  # Python calls what it has taken from an attribute in less time than what it looks up to call
-        return app(conn, receive, send)
+        return self.app(conn, receive, send)
 
     async def decide(self, conn: Conn) -> Admitted | BailiwickError:
         """Decide about one connection: the caller, or None where anonymous is fine, or the refusal.
