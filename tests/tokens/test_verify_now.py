@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from bailiwick.errors import InvalidToken
-from bailiwick.tokens import Keyring, Signer, SigningKey
+from bailiwick.tokens import Keyring, Signer, SigningKey, jws, verify
 
 
 def header(token):
@@ -207,3 +207,17 @@ def test_who_cannot_sign_fills_no_memory_of_headers(world):
         typ = "".join(char.upper() if n >> at & 1 else char for at, char in enumerate("at+jwt"))
         assert verifier.verify_now(header(forged(world.token(typ=typ)))).id == "BW203"
     assert len(verifier._accepted) == 0
+
+
+@pytest.mark.parametrize("first", ["W10", "e30", "WyJb", "A" * 3000], ids=["a list", "empty", "no JSON", "too long"])
+def test_what_has_not_the_form_of_a_token_is_refused_at_once_and_read_once(world, monkeypatch, first):
+    reads, read_octets = [], jws.read_octets
+    for module in (jws, verify):
+        monkeypatch.setattr(module, "read_octets", lambda token: reads.append(token) or read_octets(token))
+    verifier, token = world.verifier(), f"{first}.e30.AAAA"
+    answer = verifier.verify_now(header(token))
+    assert len(reads) == 1
+    assert (answer.__traceback__, answer.__cause__, answer.__context__) == (None, None, None)
+    with pytest.raises(InvalidToken) as raised:
+        asyncio.run(verifier.verify(token))
+    assert (answer.id, answer.description) == (raised.value.id, raised.value.description)

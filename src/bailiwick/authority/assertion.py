@@ -16,9 +16,9 @@ from typing import Any, Final, TypeGuard
 from bailiwick.errors import ConfigurationError, InvalidToken
 from bailiwick.tokens import ALGORITHMS, Key, Keyring
 from bailiwick.tokens.encoding import Malformed, read_json
-from bailiwick.tokens.jws import read, read_claims
 
 from .records import Client
+from .request import Assertion
 from .settings import Settings
 from .store import Claimed, Store
 
@@ -116,26 +116,26 @@ class ClientAssertions:
         # same of its own endpoint.
         self._audiences = (settings.issuer, f"{settings.issuer}/token", f"{settings.issuer}/par")
 
-    async def prove(self, client: Client, assertion: str, now: float) -> bool:
+    async def prove(self, client: Client, assertion: Assertion, now: float) -> bool:
         """Whether an assertion proves that its bearer is the client, for this one time.
 
         Args:
             client: whom it has to name.
-            assertion: a compact JWS.
+            assertion: what it signed.
             now: seconds since the epoch.
 
         Raises:
             StoreError: the store cannot answer.
         """
         try:
-            envelope = read(assertion)
+            envelope = assertion.envelope
             typ = envelope.typ.lower().removeprefix("application/") if envelope.typ is not None else None
             if typ not in _TYPES or envelope.alg not in ASSERTION_ALGORITHMS:
                 return False
             keys = _candidates(client.jwks, envelope.kid, envelope.alg)
             if not any(key.verify(envelope.signing_input, envelope.signature) for key in keys):
                 return False
-            claims = read_claims(envelope.payload)
+            claims = assertion.claims
         except (InvalidToken, ConfigurationError):
             return False
         ends = self._end_of(claims, client.id, now)

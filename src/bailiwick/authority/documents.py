@@ -20,13 +20,12 @@ from urllib.parse import urlsplit
 from bailiwick.errors import BailiwickError, ConfigurationError, InvalidScope, InvalidToken, Refused
 from bailiwick.scopes import Catalog, Ceilings, ScopeSet
 from bailiwick.scopes import issue as formula
-from bailiwick.tokens import jws
 from bailiwick.tokens.encoding import Malformed, read_json
 
 from .attempts import FREE_TOGETHER, Attempts, network_of
 from .records import Client, ClientAuth, Event, Origin
 from .register import Told, blank_client, read_told
-from .request import Presented
+from .request import Assertion, Presented
 from .settings import MetadataDocuments, Settings
 from .store import Store
 
@@ -369,10 +368,10 @@ def _describes_itself(id: str, kept: Client | None) -> bool:
     return id.startswith(("https://", "http://")) and (kept is None or (kept.registered and kept.disabled_at is None))
 
 
-def _kid_of(assertion: str | None) -> str | None:
+def _kid_of(assertion: Assertion | None) -> str | None:
     """The name of the key by which a client says that it signed; None if it says none."""
     try:
-        return jws.read(assertion).kid if assertion is not None else None
+        return assertion.envelope.kid if assertion is not None else None
     except InvalidToken:
         return None
 

@@ -14,11 +14,15 @@ from bailiwick.guard.asgi_types import Conn
 
 __all__ = ["entry_for"]
 
+# Of a path that is compared with templates, in characters: two parameters in one segment can share it out in as many ways as it
+# is long. What is needed is the same at each of the routes, so for a longer path nothing is lost but the route's own name.
+MAX_PATH: Final = 1024
+
 KINDS: Final = {Kind.HTTP: ("http",), Kind.WEBSOCKET: ("websocket",), Kind.MOUNT: ("http", "websocket")}
 
 
 def entry_for(conn: Conn, entries: Iterable[RoutePlan]) -> RoutePlan | None:
-    """The entry by which a connection came, or None if that cannot be told, as when middleware has changed its path.
+    """Find the entry by which a connection came; None if its path is too long, or middleware has changed it.
 
     Args:
         conn: the ASGI connection scope.
@@ -26,6 +30,8 @@ def entry_for(conn: Conn, entries: Iterable[RoutePlan]) -> RoutePlan | None:
     """
     path, root = conn.get("path", ""), conn.get("app_root_path", conn.get("root_path", ""))
     path = path.removeprefix(root.rstrip("/")) or "/"
+    if len(path) > MAX_PATH:
+        return None
     method = conn.get("method")
     able = [
         one

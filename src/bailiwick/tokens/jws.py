@@ -140,15 +140,18 @@ def _read_header(segment: bytes) -> tuple[str, str | None, str | None]:
     return alg, kid, typ
 
 
-def read_claims(payload: bytes) -> dict[str, Any]:
+def read_claims(payload: bytes, *, max_bytes: int | None = None) -> dict[str, Any]:
     """The claims of a token whose signature was verified.
 
     Args:
         payload: the second segment, as `Envelope` has it.
+        max_bytes: the longest one that is looked at; None where the length of the token bounds it.
 
     Raises:
-        InvalidToken: it is not canonical base64url, or not one JSON object, read strictly.
+        InvalidToken: it is over-long, not canonical base64url, or not one JSON object, read strictly.
     """
+    if max_bytes is not None and len(payload) > max_bytes:
+        raise InvalidToken("The token's claims are too long.", detail=f"They have more than {max_bytes} characters.")
     try:
         octets = decode_octets(payload)
     except Malformed as bad:

@@ -179,8 +179,8 @@ class JWTVerifier:
             credentials: the value of an `Authorization` header.
 
         Returns:
-            Who calls; or the refusal of what has the form of a token and proves nothing, to be answered and not to be
-            raised; or None where only `verify` can tell, or say what is wrong with the form.
+            Who calls; or the refusal of what proves nothing, to be answered and not to be raised; or None where only
+            `verify` can tell.
         """
         if len(credentials) > self._longest:
             return None
@@ -203,14 +203,11 @@ class JWTVerifier:
             return FORGERY
         find, token = self._find_now, credentials[len(BEARER) :]
         # In what is no b64token, `verify` may be shown less than what was sent.
-        if find is None or credentials[: len(BEARER)] != BEARER or token.translate(None, B64TOKEN):
-            return None
-        try:
-            envelope = read_octets(token)
-        except InvalidToken:
+        if find is None or not token or credentials[: len(BEARER)] != BEARER or token.translate(None, B64TOKEN):
             return None
         era, forged, accepted = self._era, self._forged.present(), self._accepted
         try:
+            envelope = read_octets(token)
             # Few headers are ever good, and each token repeats one of them.
             named = (envelope.alg, envelope.kid, envelope.typ)
             candidates = accepted.get(named)
@@ -222,7 +219,8 @@ class JWTVerifier:
                     accepted[named] = candidates
                 return self._caller(envelope, digest, era)
         except InvalidToken as refusal:
-            # Its frames hold whoever is given it: garbage that only the collector finds.
+            # Its frames, and those of what it came from, hold whoever is given it: garbage that only the collector finds.
+            refusal.__context__ = None
             return refusal.with_traceback(None)
         except BailiwickError:
             return None  # of a check; `verify` says what it says

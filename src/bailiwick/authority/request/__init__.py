@@ -7,10 +7,11 @@ sections 3.1 and 3.2), and a client authenticates in one way at a time (section 
 from .about_token import IntrospectionRequest, RevocationRequest
 from .asked import ClientAsked, CodeAsked, DeviceAsked, ExchangeAsked, PasswordAsked, RefreshAsked, TokenRequest
 from .form import Form, read_form, refused_scope, wire_text
-from .presented import ASSERTION_TYPE, Certificate, Disconnected, Presented
+from .presented import ASSERTION_TYPE, Assertion, Certificate, Disconnected, Presented
 
 __all__ = [
     "ASSERTION_TYPE",
+    "Assertion",
     "Certificate",
     "ClientAsked",
     "CodeAsked",
