@@ -8,6 +8,7 @@ import typer.main
 from advice import ADVICE
 from checklist import rfc_checklist
 from flaws import published_flaws
+from framework_hooks import framework_hooks
 from options import guards, settings
 
 from bailiwick.cli.app import app
@@ -125,6 +126,7 @@ PAGES = {
     "guard.md": lambda: f"{MADE}\n{guards()}",
     "command-line.md": command_line,
     "rfc-checklist.md": lambda: f"{MADE}\n{rfc_checklist()}",
+    "framework-hooks.md": lambda: f"{MADE}\n{framework_hooks()}",
     "published-flaws.md": lambda: f"{MADE}\n{published_flaws()}",
 }
 

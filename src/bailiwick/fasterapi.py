@@ -26,7 +26,7 @@ from typing import Any
 
 from . import asgi
 from .errors import BailiwickError, ConfigurationError
-from .frameworks.fasterapi.compat import Faster, Request, check_version
+from .frameworks.fasterapi.compat import Faster, Request, check_version, connection_of
 from .frameworks.fasterapi.error_handlers import Refusal, sent
 from .frameworks.fasterapi.handlers import caller_of
 from .frameworks.fasterapi.openapi import scheme_of
@@ -170,7 +170,7 @@ class Guard(DeclaringGuard[ScopeDependency]):
         Raises:
             HTTPException: FasterAPI's own, with the challenge of RFC 6750.
         """
-        conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
+        conn = connection_of(request)
         try:
             return await self.authorize(conn, security_scopes.scopes if security_scopes is not None else ())
         except BailiwickError as error:

@@ -35,10 +35,12 @@ from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.starlette.adapter import Place as StarlettePlace
 from bailiwick.frameworks.starlette.fallback import Fallback
+from bailiwick.guard.framework_hooks import FrameworkHook
 from bailiwick.guard.route_list import Owner, Owners, RouteList
 from bailiwick.scopes import Principal, ScopeSet
 
 __all__ = [
+    "FRAMEWORK_HOOKS",
     "Dependant",
     "GatedContexts",
     "Place",
@@ -68,6 +70,98 @@ __all__ = [
     "solve_here",
     "with_children",
 ]
+
+# What is used here that the framework does not promise, for docs/reference/framework-hooks.md.
+FRAMEWORK_HOOKS: Final = (
+    FrameworkHook(
+        "`effective_candidates`, `effective_low_priority_routes` of an inclusion",
+        "patched",
+        "0.137.2 and later",
+        reason="FastAPI makes the routes of an included router when it looks for a match.",
+        without="Included routes have no gates.",
+        test="test_fastapi_routes_exchanged.py::test_an_included_router_that_changes_after_a_connection_came_in_stays_closed",
+    ),
+    FrameworkHook(
+        "`APIRouter._low_priority_routes`",
+        "patched",
+        "0.138 and later",
+        reason="`app.frontend()` keeps what it serves apart from the list of routes.",
+        without="A frontend has no gate.",
+        test="test_fastapi_versions.py::test_a_frontend_is_gated_wherever_it_is_declared",
+    ),
+    FrameworkHook(
+        "`APIRouter._mark_routes_changed`",
+        "read",
+        "0.137 and later",
+        reason="Routers that include another are told of its changes by this method only.",
+        without="The metadata of RFC 9728 is not served by an application that is included, and a start-up's changes of an included router have no effect.",
+        test="test_fastapi_closed_from_protect.py::test_a_check_that_the_startup_puts_in_front_of_a_route_runs_also_where_it_is_included",
+    ),
+    FrameworkHook(
+        "`handle` of an included route; `effective_route_context` on a connection",
+        "patched",
+        "0.137 to 0.142.0",
+        reason="Until 0.142.1 FastAPI builds an included route for each request, inside of `handle`.",
+        without="Each inclusion of one route has the gate of the last.",
+        test="test_fastapi_versions.py::test_each_inclusion_of_one_router_has_a_gate_with_its_own_plan",
+    ),
+    FrameworkHook(
+        "`encoders.encoders_by_class_tuples`",
+        "patched",
+        "0.123.10 and later",
+        reason="`jsonable_encoder` takes an unknown object apart by `dict()`, and has no hook for a class.",
+        without="`return caller` answers 500.",
+        test="test_fastapi_caller_as_answer.py::test_the_caller_is_answered_without_claims_and_token",
+    ),
+    FrameworkHook(
+        "`dependencies.models.Dependant`, its fields, `_get_cache_key`, `_is_*_callable`",
+        "read",
+        "0.123.10 and later",
+        reason="FastAPI has no public name for a route's dependency tree.",
+        without="Nothing that a route declares is found; the start fails.",
+        test="test_fastapi_guard.py::test_requirements_of_app_router_include_route_and_parameter_add_up",
+    ),
+    FrameworkHook(
+        "`APIRoute.get_route_handler` over another tree, `_effective_route_context_var`, `wrap_app_with_body_limit`, and what `request_response` closes over",
+        "read",
+        "0.123.10 and later",
+        reason="What the gate has settled must not run again in FastAPI's solver.",
+        without="Routes run in full behind their gates, more slowly.",
+        test="test_fastapi_compiled_dependencies.py::test_three_deep_with_three_scope_sets_each_function_sees_its_own",
+    ),
+    FrameworkHook(
+        "`dependencies.utils.get_typed_signature`",
+        "read",
+        "0.123.10 and later",
+        reason="Annotations have to be understood as FastAPI understands them.",
+        without="A guard is seen that FastAPI does not run, or the other way round.",
+        test="test_fastapi_signatures.py::test_a_guard_that_fastapi_drops_is_refused_however_it_is_made",
+    ),
+    FrameworkHook(
+        "`dependencies.utils.solve_dependencies`, `fastapi_inner_astack` on a connection",
+        "read",
+        "0.123.10 and later",
+        reason="What a test puts in the place of the guard is a dependency, and has to run as one.",
+        without="`dependency_overrides` of the guard have no effect on early refusals.",
+        test="test_fastapi_overrides.py::test_what_stands_in_for_the_guard_is_run_as_a_dependency_for_optional_callers_too",
+    ),
+    FrameworkHook(
+        "`fastapi.telemetry` on a connection; `routing.solve_dependencies`, `routing.run_endpoint_function`",
+        "read",
+        "0.165 and later; 0.123.10 and later",
+        reason="Who observes FastAPI is to be shown the tree that the author wrote.",
+        without="Traces show arguments that nobody wrote.",
+        test="test_fastapi_observed.py::test_who_observes_fastapis_solver_sees_the_arguments_as_they_were_written",
+    ),
+    FrameworkHook(
+        "code objects of `FastAPI.setup`",
+        "read",
+        "0.123.10 and later",
+        reason="FastAPI's pages and document bear no mark.",
+        without="A route at `/docs` that is none of FastAPI's is taken for documentation, or the pages are closed.",
+        test="test_fastapi_paths_of_our_own.py::test_only_fastapis_own_documentation_is_public_and_not_what_else_stands_at_its_paths",
+    ),
+)
 
 ASGIApp = Callable[..., Any]
 

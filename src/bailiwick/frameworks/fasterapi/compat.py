@@ -6,8 +6,9 @@ functions fill them: what a path, a query, a form or a body gives stays what it 
 """
 
 import enum
+import functools
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Final
 
 import FasterAPI  # type: ignore[import-untyped]
@@ -34,8 +35,10 @@ from FasterAPI.websocket import WebSocket, WebSocketState  # type: ignore[import
 from bailiwick.errors import ConfigurationError
 from bailiwick.frameworks.fasterapi.dependency_solver import OMIT
 from bailiwick.graph import Parameter
+from bailiwick.guard.framework_hooks import FrameworkHook
 
 __all__ = [
+    "FRAMEWORK_HOOKS",
     "BackgroundTasks",
     "Depends",
     "Faster",
@@ -44,23 +47,120 @@ __all__ = [
     "RadixRouter",
     "Request",
     "RequestValidationError",
+    "Router",
     "WebSocket",
     "WebSocketState",
     "address_of",
     "answer_to",
     "answers_by_its_routes",
+    "asgi_of",
     "awaited",
     "check_version",
+    "connection_of",
     "documentation_paths",
+    "drop_tasks",
     "fill",
+    "forget_document",
+    "has_tasks",
+    "hooked",
+    "is_connecting",
     "is_documentation",
     "is_scheme",
     "may_refuse",
+    "mounts_of",
     "path_key",
+    "router_of",
     "served_by",
+    "sockets_of",
     "specs_of",
+    "stop_entering",
     "take_over",
+    "use_router",
 ]
+
+# What is used here that the framework does not promise, for docs/reference/framework-hooks.md.
+FRAMEWORK_HOOKS: Final = (
+    FrameworkHook(
+        "`Faster.__class__`, with `_asgi_app`, `_handle_lifespan`, `_handle_http`, `websocket`, `mount` overridden",
+        "patched",
+        "0.2.14 and later",
+        reason="The application has slots and no hooks.",
+        without="Nothing is protected before the start, and what is added later has no gate.",
+        test="test_fasterapi_guard.py::test_what_is_added_while_the_application_runs_is_closed_unless_it_is_declared",
+    ),
+    FrameworkHook(
+        "`Faster._router`, `RadixRouter.root`, `router._split`",
+        "patched",
+        "0.2.14 and later",
+        reason="The router has no list of routes and no hook.",
+        without="Routes have no gates.",
+        test="test_fasterapi_guard.py::test_x31_after_the_start_a_guarded_route_is_not_replaced_by_an_open_one",
+    ),
+    FrameworkHook(
+        "`Faster._ws_routes`, `Faster._mounts`",
+        "patched",
+        "0.2.14 and later",
+        reason="They have no public names.",
+        without="WebSockets and mounts have no gates.",
+        test="test_fasterapi_sockets.py::test_an_undeclared_websocket_stops_the_start_and_a_late_one_is_closed",
+    ),
+    FrameworkHook(
+        "`Faster._openapi_cache`",
+        "patched",
+        "0.2.14 and later",
+        reason="FasterAPI writes its document once and has no hook.",
+        without="The document says nothing of scopes.",
+        test="test_fasterapi_guard.py::test_whoever_generates_the_document_is_given_the_security_and_a_late_route_is_in_the_next",
+    ),
+    FrameworkHook(
+        "`Faster._handle_exc`, `_default_http_exception_handler`, `_default_validation_exception_handler`",
+        "read",
+        "0.2.14 and later",
+        reason="What a WebSocket's dependency raises has to be answered as FasterAPI answers it.",
+        without="A WebSocket is refused in other words than a request.",
+        test="test_fasterapi_sockets.py::test_a_refusal_of_another_dependency_is_a_denial_as_well",
+    ),
+    FrameworkHook(
+        "`dependencies.compile_handler`, `_resolve_*`, `_coerce_path_value`, `_KIND_*`",
+        "read",
+        "0.2.14 and later",
+        reason="Parameters have to be filled as FasterAPI fills them.",
+        without="Handlers are given other values than without a guard.",
+        test="test_fasterapi_guard.py::test_every_kind_of_parameter_is_filled_as_fasterapi_fills_it",
+    ),
+    FrameworkHook(
+        "`_apply_response_model`, `_send_response`, `BackgroundTasks._tasks`",
+        "read",
+        "0.2.14 and later",
+        reason="The fast path passes FasterAPI's own by, and has to answer as it does.",
+        without="Models, status codes or background tasks get lost.",
+        test="test_fasterapi_guard.py::test_response_models_status_codes_and_background_tasks_stay_what_they_are",
+    ),
+    FrameworkHook(
+        "`Request._scope`, `Request.__slots__`",
+        "read",
+        "0.2.14 and later",
+        reason="A request has no public name for its connection.",
+        without="Nobody's credentials are found.",
+        test="test_fasterapi_guard.py::test_the_caller_is_found_on_the_request",
+    ),
+    FrameworkHook(
+        "`WebSocket._scope`, `_receive`, `_send`, `_state`",
+        "read",
+        "0.2.14 and later",
+        reason="A WebSocket has no public names for them.",
+        without="WebSockets cannot be refused or closed.",
+        test="test_fasterapi_sockets.py::test_x20_a_websocket_is_refused_before_it_is_accepted_and_given_its_caller",
+    ),
+    FrameworkHook(
+        "`security._APIKeyBase`",
+        "read",
+        "0.2.14 and later",
+        reason="Security schemes have no public base class.",
+        without="A route with an API key beside the guard is documented without it.",
+        test="test_fasterapi_guard.py::test_openapi_keeps_what_the_developer_wrote_for_another_scheme",
+    ),
+)
 
 OLDEST: Final = (0, 2, 14)
 # What the door hooks. Without one of these it would be in nobody's way.
@@ -244,3 +344,151 @@ async def answer_to(app: Any, request: Any, error: Exception) -> tuple[int, byte
         request, error, kind, default
     )
     return answer
+
+
+# -- what a protection hooks ----------------------------------------------------------------------------------
+
+
+class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
+    """FasterAPI's router, which also gates what is added after the start; it matches as it always did."""
+
+    __slots__ = ("protection",)
+    root: Any
+
+    def __init__(self, protection: Any, router: Any) -> None:
+        self.root = router.root
+        self.protection = protection
+
+    def add_route(self, method: str, path: str, handler: Any, metadata: dict[str, Any] | None = None) -> None:
+        """Add a route, behind its gate if the application has started."""
+        with self.protection.adding:
+            if not self.protection.late_route(method, path, handler, metadata or {}):
+                super().add_route(method, path, handler, metadata)
+
+
+# The slot in which FasterAPI keeps the OpenAPI document that it generated.
+_DOCUMENT: Final = Faster._openapi_cache  # noqa: SLF001
+
+
+def hooked(kind: Any, protection: Any, fast_path: Callable[[Any], Any]) -> type:
+    """Make the class of a protected application: its own, with what differs.
+
+    Args:
+        kind: the application's class; FasterAPI's own or one derived from it.
+        protection: of the application that is given the new class.
+        fast_path: makes FasterAPI's way of handling a request a faster one.
+    """
+
+    class Protected(kind):  # type: ignore[misc]  # known only now
+        __slots__ = ()
+        bailiwick = protection
+
+        async def _asgi_app(self, conn: Any, receive: Any, send: Any) -> None:
+            # A server without a lifespan: compile before anything is matched. Taken away once that is done.
+            if conn["type"] != "lifespan":
+                protection.enter(self)
+            await super()._asgi_app(conn, receive, send)
+
+        @property
+        def _openapi_cache(self) -> Any:
+            return _DOCUMENT.__get__(self)
+
+        @_openapi_cache.setter
+        def _openapi_cache(self, document: Any) -> None:
+            # FasterAPI generates a document once and keeps it: whoever asked for it is given this same object.
+            protection.describe(self, document)
+            _DOCUMENT.__set__(self, document)
+
+        async def _handle_lifespan(self, conn: Any, receive: Any, send: Any) -> None:
+            await protection.start(self, functools.partial(super()._handle_lifespan, conn), receive, send)
+
+        def websocket(self, path: str) -> Any:
+            """Register a WebSocket handler, behind its gate if the application has started."""
+            add = super().websocket
+
+            def decorator(handler: Any) -> Any:
+                with protection.adding:
+                    add(path)(protection.late_socket(self, path.rstrip("/") or "/", handler))
+                return handler
+
+            return decorator
+
+        def mount(self, path: str, app: Any, name: str | None = None) -> None:
+            """Mount an application, behind its gate if this one has started."""
+            with protection.adding:
+                super().mount(path, protection.late_mount(self, path, app), name)
+
+    if kind._handle_http is Faster._handle_http:  # noqa: SLF001
+        # An application that handles requests in its own way goes on doing so.
+        Protected._handle_http = fast_path(kind._handle_http)  # noqa: SLF001
+    Protected.__name__, Protected.__qualname__, Protected.__module__ = kind.__name__, kind.__qualname__, kind.__module__
+    return Protected
+
+
+def use_router(app: Any, router: Any) -> None:
+    """Have an application match by another router.
+
+    Args:
+        app: a FasterAPI application.
+        router: a `Router`.
+    """
+    app._router = router  # noqa: SLF001
+
+
+def router_of(app: Any) -> Any:
+    """Return the router by which an application matches."""
+    return app._router  # noqa: SLF001
+
+
+def sockets_of(app: Any) -> dict[str, Any]:
+    """Return an application's WebSocket handlers by path: its own table, which may be changed."""
+    handlers: dict[str, Any] = app._ws_routes  # noqa: SLF001
+    return handlers
+
+
+def mounts_of(app: Any) -> list[tuple[str, Any]]:
+    """Return what an application mounts, with its path: its own list, which may be changed."""
+    mounts: list[tuple[str, Any]] = app._mounts  # noqa: SLF001
+    return mounts
+
+
+def stop_entering(app: Any) -> None:
+    """Have connections come in to an application of a `hooked` class by FasterAPI's own way: all is compiled, and it costs nothing.
+
+    Args:
+        app: the application.
+    """
+    del type(app)._asgi_app  # noqa: SLF001
+
+
+def forget_document(app: Any) -> None:
+    """Have an application write its OpenAPI document anew."""
+    app._openapi_cache = None  # noqa: SLF001
+
+
+# -- what FasterAPI's objects do not tell ---------------------------------------------------------------------
+
+
+def connection_of(request: Any) -> Any:
+    """Return the ASGI connection scope of a request or a WebSocket, or what is one itself."""
+    return getattr(request, "_scope", request)
+
+
+def asgi_of(socket: Any) -> tuple[Any, Any, Any]:
+    """Return the connection scope, receive and send of a WebSocket."""
+    return socket._scope, socket._receive, socket._send  # noqa: SLF001
+
+
+def is_connecting(socket: Any) -> bool:
+    """Whether a WebSocket was neither accepted nor refused."""
+    return bool(socket._state == WebSocketState.CONNECTING)  # noqa: SLF001
+
+
+def has_tasks(tasks: Any) -> bool:
+    """Whether a handler has added background tasks."""
+    return bool(tasks._tasks)  # noqa: SLF001
+
+
+def drop_tasks(tasks: Any) -> None:
+    """Forget background tasks that have run, which FasterAPI would run again."""
+    tasks._tasks.clear()  # noqa: SLF001

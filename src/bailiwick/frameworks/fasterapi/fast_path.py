@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from bailiwick.frameworks.fasterapi.compat import BackgroundTasks, Request
+from bailiwick.frameworks.fasterapi.compat import BackgroundTasks, Request, has_tasks, router_of
 from bailiwick.frameworks.fasterapi.dependency_runner import NO_STACK
 
 __all__ = ["RAISED", "STRAIGHT", "Answering", "Deliver", "straight_first"]
@@ -31,7 +31,7 @@ def straight_first(rest: Any) -> Any:
     """
 
     async def _handle_http(self: Any, conn: Any, receive: Any, send: Any) -> None:
-        found = self._router.resolve(conn["method"], conn["path"])
+        found = router_of(self).resolve(conn["method"], conn["path"])
         straight = getattr(found[0], STRAIGHT, None) if found is not None else None
         if straight is None:
             await rest(self, conn, receive, send)
@@ -47,7 +47,7 @@ def straight_first(rest: Any) -> Any:
             conn[RAISED] = error, request
         else:
             await deliver(send, value)
-            if tasks is not None and tasks._tasks:  # noqa: SLF001 - there is no other way to ask whether there are any
+            if tasks is not None and has_tasks(tasks):
                 await tasks.run()
             return
         await rest(self, conn, receive, send)

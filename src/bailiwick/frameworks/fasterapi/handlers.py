@@ -16,9 +16,12 @@ from bailiwick.frameworks.fasterapi.compat import (
     Request,
     RequestValidationError,
     WebSocket,
-    WebSocketState,
     answer_to,
     apply_model,
+    asgi_of,
+    connection_of,
+    drop_tasks,
+    is_connecting,
     send_answer,
     take_over,
 )
@@ -97,7 +100,7 @@ class LeftAfterwards:
                 await self._deliver(send, self._answer)
                 await self._tasks.run()
             finally:
-                self._tasks._tasks.clear()  # noqa: SLF001 - FasterAPI would run them again
+                drop_tasks(self._tasks)
 
 
 def _leaving(answer: Answering, deliver: Deliver) -> Answering:
@@ -187,7 +190,7 @@ def _handler(handler: Any, answer: Answering, run: Run, metadata: Mapping[str, A
         answer = _leaving(answer, deliver)
 
     async def entry(request: Request, tasks: BackgroundTasks) -> Any:
-        conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
+        conn = connection_of(request)
         raised = conn.pop(RAISED, None)
         if raised is not None:
             error, read = raised
@@ -234,13 +237,13 @@ def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: An
         try:
             await program.run(socket, request, guard.caller(conn))
         except BailiwickError as error:
-            if socket._state == WebSocketState.CONNECTING:  # noqa: SLF001
+            if is_connecting(socket):
                 await guard.refuse(error, conn, receive, send)
                 return
             guard.note(error)
             await socket.close(POLICY_VIOLATION, error.code or "unauthorized")
         except (HTTPException, RequestValidationError) as error:
-            if socket._state != WebSocketState.CONNECTING:  # noqa: SLF001
+            if not is_connecting(socket):
                 raise
             await _deny(await answer_to(app, request, error), conn, receive, send)
 
@@ -248,7 +251,7 @@ def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: An
     gate = Gate(guard, route, connected) if route.access is not Access.PUBLIC else connected
 
     async def entry(socket: Any) -> None:
-        await gate(socket._scope, socket._receive, socket._send)  # noqa: SLF001
+        await gate(*asgi_of(socket))
 
     return entry
 
@@ -266,5 +269,5 @@ async def _deny(answer: tuple[int, bytes, list[tuple[bytes, bytes]]], conn: Any,
 
 def caller_of(guard: Any, conn: Any) -> Principal | None:
     """Who was let through on a request or a WebSocket of FasterAPI, or on an ASGI connection scope."""
-    found: Principal | None = Guard.caller(guard, getattr(conn, "_scope", conn))
+    found: Principal | None = Guard.caller(guard, connection_of(conn))
     return found

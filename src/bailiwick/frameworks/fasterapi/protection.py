@@ -10,17 +10,25 @@ from bailiwick.errors import BailiwickError, ConfigurationError
 from bailiwick.frameworks.fasterapi.compat import (
     Faster,
     RadixRouter,
+    Router,
     address_of,
     answers_by_its_routes,
+    forget_document,
+    hooked,
     is_documentation,
+    mounts_of,
     path_key,
+    router_of,
     served_by,
+    sockets_of,
+    stop_entering,
+    use_router,
 )
 from bailiwick.frameworks.fasterapi.dependency_runner import Run, SocketProgram, run_of
 from bailiwick.frameworks.fasterapi.dependency_tree import Declared, entry_of, read_declared, read_route
 from bailiwick.frameworks.fasterapi.error_handlers import Refusals
+from bailiwick.frameworks.fasterapi.fast_path import straight_first
 from bailiwick.frameworks.fasterapi.handlers import guarded, guarded_socket, ungated
-from bailiwick.frameworks.fasterapi.hooks import Router, hooked
 from bailiwick.frameworks.fasterapi.route_collector import Gathering, Mounted, Served, plan_of, plans_below
 from bailiwick.frameworks.fasterapi.scope_dependency import ScopeDependency
 from bailiwick.graph import Access, Dependant, Kind, Plan, RoutePlan
@@ -75,8 +83,8 @@ class Protection:
         from the one it has, that differs in what is hooked and carries this protection.
         """
         app = self.app
-        app.__class__ = hooked(type(app), self)
-        app._router = Router(self, app._router)  # noqa: SLF001
+        app.__class__ = hooked(type(app), self, straight_first)
+        use_router(app, Router(self, router_of(app)))
         app.exception_handlers.setdefault(BailiwickError, self._refusals.handler)
 
     def compile(self, *, strict: bool = True) -> Plan:
@@ -100,8 +108,8 @@ class Protection:
             listed = {served.address for served in routes} | {address_of(*where) for where in gather.failed}
             routes += self._unlisted(listed)
             gather(self._read_socket_alone, [("WS", path, handler) for path, handler in self._replaced])
-            sockets = gather(self._read_socket_alone, [("WS", *one) for one in self.app._ws_routes.items()])  # noqa: SLF001
-            mounts = gather(self._read_mount, [("MOUNT", *one) for one in self.app._mounts])  # noqa: SLF001
+            sockets = gather(self._read_socket_alone, [("WS", *one) for one in sockets_of(self.app).items()])
+            mounts = gather(self._read_mount, [("MOUNT", *one) for one in mounts_of(self.app)])
             # Of two equal registrations at one address the later one is served, and stands in the plan once.
             entries = {served.address: served.entry for served in routes}
             parts = [
@@ -113,14 +121,12 @@ class Protection:
             (plan if strict else Plan(())).check(gather.wrong)
             for served in routes:
                 self._put(served)
-            for (path, _), (_, socket) in zip(list(self.app._ws_routes.items()), sockets, strict=True):  # noqa: SLF001
-                self.app._ws_routes[path] = socket  # noqa: SLF001
-            self.app._mounts[:] = [  # noqa: SLF001
-                (path, gate)
-                for (path, _), (_, gate) in zip(self.app._mounts, mounts, strict=True)  # noqa: SLF001
-            ]
+            for (path, _), (_, socket) in zip(list(sockets_of(self.app).items()), sockets, strict=True):
+                sockets_of(self.app)[path] = socket
+            mounted = mounts_of(self.app)
+            mounted[:] = [(path, gate) for (path, _), (_, gate) in zip(mounted, mounts, strict=True)]
             self._plan, self._parts, self._below, self._operations = plan, parts, below, operations
-            self.app._openapi_cache = None  # noqa: SLF001
+            forget_document(self.app)
             if not strict:
                 self._open()
             return plan
@@ -149,7 +155,7 @@ class Protection:
         """From now on the way in is FasterAPI's own, at no cost."""
         if not self._finished:
             self._finished = True
-            del type(self.app)._asgi_app  # noqa: SLF001
+            stop_entering(self.app)
 
     def enter(self, app: Any) -> None:
         """See to it that everything is in place before a first request is matched.
@@ -245,7 +251,7 @@ class Protection:
 
     def _unlisted(self, listed: Collection[tuple[str, ...]]) -> Iterator[Served]:
         """What the router serves and the application does not list: it is reached as well, and so it is closed."""
-        for method, path, handler in served_by(self.app._router):  # noqa: SLF001
+        for method, path, handler in served_by(router_of(self.app)):
             if address_of(method, path) in listed:
                 continue
             entry = entry_of(self.guard.catalog, path, (method,), Kind.HTTP, handler, Declared())
@@ -372,7 +378,7 @@ class Protection:
 
     def _put(self, served: Served) -> None:
         RadixRouter.add_route(
-            self.app._router,  # noqa: SLF001
+            router_of(self.app),
             served.method,
             served.path,
             served.handler,
@@ -412,8 +418,8 @@ class Protection:
         if app is not self.app:
             return handler
         if self._plan is None:
-            if path in self.app._ws_routes:  # noqa: SLF001
-                self._replaced.append((path, self.app._ws_routes[path]))  # noqa: SLF001
+            if path in sockets_of(self.app):
+                self._replaced.append((path, sockets_of(self.app)[path]))
             return handler
         entry, served = self._read_socket_alone("WS", path, handler)
         self._extend([entry])
@@ -434,7 +440,7 @@ class Protection:
             kept = [part for part in self._parts if isinstance(part, Mounted) or part.label not in labels]
             self._parts = [*kept, *parts]
             self._below, self._plan = plans_below(self._parts), plan_of(self._parts)
-            self.app._openapi_cache = None  # noqa: SLF001
+            forget_document(self.app)
         closed = [entry.label for entry in added.undeclared]
         if closed:
             log.error("routes were added that nobody settled; they are closed: %s", closed)

@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from bailiwick.errors import BailiwickError, ConfigurationError
-from bailiwick.frameworks.fasterapi.compat import Depends, PlainSecurityScopes, Request
+from bailiwick.frameworks.fasterapi.compat import Depends, PlainSecurityScopes, Request, connection_of
 from bailiwick.graph.dependant import describe
 from bailiwick.guard.dependencies import ScopeDependencyBase
 from bailiwick.guard.policy import Public
@@ -67,7 +67,7 @@ class ScopeDependency(ScopeDependencyBase, Depends):  # type: ignore[misc]  # Fa
             wrong = f"{self!r} belongs to no guard. Call guard.protect(app), or write guard.require_scope(...)."
             log.error(wrong)
             raise ConfigurationError(wrong)
-        conn = request._scope  # noqa: SLF001 - FasterAPI has no public name for it
+        conn = connection_of(request)
         if self.optional and not any(name == b"authorization" for name, _ in conn["headers"]):
             return None
         try:

@@ -10,7 +10,14 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 
 from bailiwick.errors import BailiwickError
-from bailiwick.frameworks.starlette.compat import Served, enter_by, entrance_of, follow_router, settle_at_start
+from bailiwick.frameworks.starlette.compat import (
+    Served,
+    enter_by,
+    entrance_of,
+    follow_router,
+    original_app_of,
+    settle_at_start,
+)
 from bailiwick.frameworks.starlette.endpoint_metadata import MARK, declared_at, gates_at, name_of
 from bailiwick.frameworks.starlette.error_handlers import answer_errors
 from bailiwick.frameworks.starlette.fallback import Fallback, fallback_of
@@ -261,7 +268,7 @@ class StarletteAdapter(Adapter):
     def mounted_at(self, place: Any, gate: RouteGate) -> tuple[Any, ...]:
         """What is mounted at a place: what is wrapped around it, and the application last."""
         outer = gate.full if self.hands_over(place) else place.served.app
-        return outer, getattr(place.served, "_base_app", None) or outer
+        return outer, original_app_of(place.served) or outer
 
     def is_plain_mount(self, place: Any, layers: tuple[Any, ...]) -> bool:
         """Whether a mount hands what it matches over to its application, and nothing between them answers."""

@@ -3,25 +3,108 @@
 Starlette (0.40 and later) has no public place behind its own middleware and in front of a router's matching, nor one that is told when an
 application is given another router.
 
-* `router.middleware_stack`: the entrance stands in front of its innermost layer. Without it, a list of routes that is assigned later would
-  be served as it is. (tests/doors/test_fastapi_routes_exchanged.py, "lists")
-* `app.build_middleware_stack`: a router that takes the place of another is hooked before the first connection comes in. (the same,
-  "routers, and what stands behind them")
-* `starlette._body_limit_responder` on a connection (Starlette 1.8): exchanges every answer to a body that is too large for 413. A client whose
-  token has expired would never hear of it. (tests/doors/test_fastapi_decision.py, "the size of a body")
-* `router.lifespan_context`: the start fails if a route is not settled. (tests/doors/test_one_error.py)
+Each use stands in `FRAMEWORK_HOOKS`, with its reason and the test that notices.
 """
 
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import MethodType
-from typing import Any
+from typing import Any, Final
 
 from bailiwick.errors import ConfigurationError
+from bailiwick.guard.framework_hooks import FrameworkHook
 from bailiwick.guard.route_gate import UNDER
 
-__all__ = ["RouterEntrance", "Served", "enter_by", "entrance_of", "follow_router", "lift_body_limit", "settle_at_start"]
+__all__ = [
+    "FRAMEWORK_HOOKS",
+    "RouterEntrance",
+    "Served",
+    "channels_of",
+    "enter_by",
+    "entrance_of",
+    "follow_router",
+    "lift_body_limit",
+    "original_app_of",
+    "settle_at_start",
+    "use_channels",
+]
+
+# What is used here that the framework does not promise, for docs/reference/framework-hooks.md.
+FRAMEWORK_HOOKS: Final = (
+    FrameworkHook(
+        "`Router.routes`, replaced by a list that puts gates",
+        "patched",
+        "0.40 and later",
+        reason="There is no hook that is told of a route before it is served.",
+        without="Routes that are added later are served without a gate.",
+        test="test_fastapi_routes_exchanged.py::test_a_route_is_closed_before_another_thread_can_see_it",
+    ),
+    FrameworkHook(
+        "`Route.app`, `Mount.app`, `Router.default`; `handle` of a route with a way of its own",
+        "patched",
+        "0.40 and later",
+        reason="There is no hook between the match and the handler; middleware in front would match paths by itself (CVE-2026-48710).",
+        without="No route has a gate.",
+        test="test_fastapi_routes_exchanged.py::test_a_route_that_handles_by_itself_is_gated_before_it_does",
+    ),
+    FrameworkHook(
+        "`Router.middleware_stack`",
+        "patched",
+        "0.40 and later",
+        reason="There is no hook between the application's middleware and the matching.",
+        without="A list of routes that is assigned later is served as it is.",
+        test="test_fastapi_routes_exchanged.py::test_middleware_that_hides_what_it_wraps_hides_no_change",
+    ),
+    FrameworkHook(
+        "`Starlette.build_middleware_stack`",
+        "patched",
+        "0.40 and later",
+        reason="Nobody is told when an application is given another router.",
+        without="A router that takes the place of another is served as it is.",
+        test="test_fastapi_routes_exchanged.py::test_a_router_in_the_place_of_the_applications_own_is_protected",
+    ),
+    FrameworkHook(
+        "`Router.lifespan_context`",
+        "patched",
+        "0.40 and later",
+        reason="Start-up hooks run beside the application's own lifespan or not at all.",
+        without="The start does not fail for a route that is not settled.",
+        test="test_one_error.py::test_starlette_names_every_contradiction_beside_every_unsettled_route",
+    ),
+    FrameworkHook(
+        "`starlette._body_limit_responder` on a connection",
+        "patched",
+        "1.8 and later",
+        reason="The limit exchanges every answer to a large body for 413.",
+        without="A client whose token has expired is told 413 and never refreshes.",
+        test="test_fastapi_closed_from_protect.py::test_a_refusal_comes_before_the_limit_of_a_bodys_size",
+    ),
+    FrameworkHook(
+        "`ExceptionMiddleware` in `Starlette.middleware_stack`; `starlette.exception_handlers` on a connection",
+        "patched",
+        "0.40 and later",
+        reason="`add_exception_handler` has no effect once an application has served a request.",
+        without="A refusal inside a handler is answered 500.",
+        test="test_starlette_guard.py::test_optional_and_in_handler_checks_answer_exactly",
+    ),
+    FrameworkHook(
+        "`WebSocket._receive`, `WebSocket._send`",
+        "patched",
+        "0.40 and later",
+        reason="A decorator above the guard's keeps the WebSocket object that it was given.",
+        without="A WebSocket behind a decorator is not closed when its token expires.",
+        test="test_starlette_endpoints.py::test_a_decorator_above_the_guard_goes_on_with_the_same_websocket",
+    ),
+    FrameworkHook(
+        "`Mount._base_app`",
+        "read",
+        "0.40 and later",
+        reason="A mount shows only what `Mount(middleware=)` put around its application.",
+        without="The routes of a mount with middleware are not found.",
+        test="test_fastapi_closed_from_protect.py::test_what_answers_by_its_routes_is_read_route_by_route_also_behind_starlettes_own_middleware",
+    ),
+)
 
 
 class Served:
@@ -190,3 +273,24 @@ def lift_body_limit(conn: Any) -> None:
     responder = conn.get("starlette._body_limit_responder")
     if responder is not None:
         responder.content_length = None
+
+
+def channels_of(socket: Any) -> tuple[Any, Any]:
+    """Return the ASGI receive and send that a WebSocket object calls; it has no public name for them."""
+    return socket._receive, socket._send  # noqa: SLF001
+
+
+def use_channels(socket: Any, receive: Any, send: Any) -> None:
+    """Have a WebSocket object call another receive and send: a decorator above the guard's keeps the object that it was given.
+
+    Args:
+        socket: a WebSocket of Starlette's.
+        receive: ASGI receive.
+        send: ASGI send.
+    """
+    socket._receive, socket._send = receive, send  # noqa: SLF001
+
+
+def original_app_of(mount: Any) -> Any:
+    """Return the application that a mount was given, without what `Mount(middleware=)` put around it; None if it is no mount."""
+    return getattr(mount, "_base_app", None)

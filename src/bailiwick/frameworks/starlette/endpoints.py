@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.websockets import WebSocket
 
 from bailiwick.errors import BailiwickError, ConfigurationError
+from bailiwick.frameworks.starlette.compat import channels_of, use_channels
 from bailiwick.frameworks.starlette.endpoint_metadata import GATE, MARK, Endpoint, declared_at, name_of
 from bailiwick.frameworks.starlette.error_handlers import answer_here, refusal, refuse_socket, response_of
 from bailiwick.frameworks.starlette.gates import EndpointGate
@@ -89,9 +90,9 @@ class FunctionGate(Gate):
         if isinstance(told, BailiwickError):
             await refuse_socket(self.guard, told, socket)
             return
-        watched = self.watch(told, socket.scope, socket._receive, socket._send)  # noqa: SLF001 - there is no other way to
+        watched = self.watch(told, socket.scope, *channels_of(socket))
         # The same object goes on, so that decorators above know what was said on it.
-        socket._receive, socket._send = watched.receive, watched.send  # noqa: SLF001
+        use_channels(socket, watched.receive, watched.send)
 
         async def connected(*_: Any) -> None:
             await self.endpoint(socket)
