@@ -201,7 +201,7 @@ class Guard(DeclaringGuard[ScopeDependency]):
         self.note(error)
         return Refusal(error, answer, "Internal server error." if answer.status == 500 else error.description)
 
-    async def handle_error(self, _request: Any, error: Exception) -> Any:
+    async def handle_error(self, _give_request: Any, error: Exception) -> Any:
         """An exception handler that answers Bailiwick's errors exactly, for an application without `protect`.
 
         Register it with `app.add_exception_handler(BailiwickError, guard.handle_error)` to have in-handler checks

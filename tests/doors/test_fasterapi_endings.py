@@ -24,7 +24,7 @@ LEFT = 0.5  # seconds, of the token under test
 
 
 class Own(Faster):
-    """An application that handles requests in its own way: FasterAPI calls the handler, and not the straight path."""
+    """An application that handles requests in its own way: FasterAPI calls the handler, and not the fast path."""
 
     async def _handle_http(self, scope, receive, send):
         await super()._handle_http(scope, receive, send)

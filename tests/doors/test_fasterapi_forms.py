@@ -538,7 +538,7 @@ def test_the_caller_cannot_be_injected_by_anybody_else(app, guard, issuer):
     assert client_of(app).get("/root?caller=root", headers=issuer.bearer("items")).text == "alice root"
 
 
-# -- the straight path: FasterAPI's own answers to whatever a handler gives or raises -------------------------
+# -- the fast path: FasterAPI's own answers to whatever a handler gives or raises -------------------------
 
 
 def test_what_a_handler_raises_is_answered_by_fasterapi_and_the_handler_is_run_once(guard, issuer):

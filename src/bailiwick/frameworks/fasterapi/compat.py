@@ -1,4 +1,4 @@
-"""Everything of FasterAPI's internals that its door touches, in one place. The package ships no types.
+"""Touches what FasterAPI does not promise, in one place; `FRAMEWORK_HOOKS` lists it. The package ships no types.
 
 FasterAPI resolves a handler's parameters from specifications that it compiles at registration. The door
 compiles the same specifications, from signatures that it has read itself, and lets FasterAPI's own
@@ -62,10 +62,10 @@ __all__ = [
     "fill",
     "forget_document",
     "has_tasks",
-    "hooked",
     "is_connecting",
     "is_documentation",
     "is_scheme",
+    "make_protected_class",
     "may_refuse",
     "mounts_of",
     "path_key",
@@ -228,7 +228,7 @@ def check_version(version: str | None = None) -> None:
 
 
 def specs_of(parameters: Sequence[Parameter]) -> tuple[Spec, ...]:
-    """What FasterAPI makes of some parameters, whatever the form of the callable that takes them.
+    """Have FasterAPI read some parameters, whatever the form of the callable that takes them.
 
     FasterAPI's own reading loses the annotations of bound methods and partials; a plain function with
     the signature that we read is understood by it.
@@ -267,7 +267,7 @@ def may_refuse(spec: Spec) -> bool:
 
 
 def fill(spec: Spec, request: Any, tasks: Any) -> Any:
-    """The value of a parameter that is not read from the body; `OMIT` where the request gives none."""
+    """Return the value of a parameter that is not read from the body; `OMIT` where the request gives none."""
     kind, name, marker = spec.kind, spec.name, spec.marker
     if kind == resolving._KIND_REQUEST:  # noqa: SLF001
         return request
@@ -287,18 +287,18 @@ def fill(spec: Spec, request: Any, tasks: Any) -> Any:
 
 
 def address_of(method: str, path: str) -> tuple[str, ...]:
-    """Where the radix tree keeps a route: of two routes with one address the later one is served."""
+    """Return the place of a route in the radix tree: of two routes with one address the later one is served."""
     segments = ("*" if one[0] == "{" and one[-1] == "}" else one for one in _split(path))
     return (method.upper(), *segments)
 
 
 def path_key(path: str) -> str:
-    """A path as the router sees it, to which slashes before, after and between mean nothing."""
+    """Return a path as the router sees it, to which slashes before, after and between mean nothing."""
     return "/" + "/".join(_split(path))
 
 
 def served_by(router: Any) -> Iterator[tuple[str, str, Any]]:
-    """Method, path and handler of all that a router serves, whether or not the application lists it."""
+    """List method, path and handler of all that a router serves, whether or not the application lists it."""
     todo: list[tuple[str, Any]] = [("", router.root)]
     while todo:
         path, node = todo.pop()
@@ -314,7 +314,7 @@ def is_scheme(call: object) -> bool:
 
 
 def documentation_paths(app: Any) -> set[str]:
-    """Where an application serves its OpenAPI document and its pages."""
+    """Return the paths of an application's OpenAPI document and pages."""
     return {path for path in (app.openapi_url, app.docs_url, app.redoc_url) if path is not None}
 
 
@@ -325,7 +325,7 @@ def is_documentation(app: Any, path: str, handler: Any) -> bool:
 
 
 def take_over(request: Any, read: Any) -> None:
-    """Make of a request one that was read already: body, form and all else that was made of it are there, without being read again.
+    """Copy into a request what was read of it already: body, form and all else that was made of it are there, without being read again.
 
     Args:
         request: a new one.
@@ -336,7 +336,7 @@ def take_over(request: Any, read: Any) -> None:
 
 
 async def answer_to(app: Any, request: Any, error: Exception) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """The application's answer to an `HTTPException` or `RequestValidationError`: status, body, headers."""
+    """Return the application's answer to an `HTTPException` or `RequestValidationError`: status, body, headers."""
     kind, default = HTTPException, _default_http_exception_handler
     if isinstance(error, RequestValidationError):
         kind, default = RequestValidationError, _default_validation_exception_handler
@@ -350,7 +350,7 @@ async def answer_to(app: Any, request: Any, error: Exception) -> tuple[int, byte
 
 
 class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
-    """FasterAPI's router, which also gates what is added after the start; it matches as it always did."""
+    """Matches as FasterAPI's router does, and puts a gate in front of what is added after the start."""
 
     __slots__ = ("protection",)
     root: Any
@@ -370,7 +370,7 @@ class Router(RadixRouter):  # type: ignore[misc]  # FasterAPI ships no types
 _DOCUMENT: Final = Faster._openapi_cache  # noqa: SLF001
 
 
-def hooked(kind: Any, protection: Any, fast_path: Callable[[Any], Any]) -> type:
+def make_protected_class(kind: Any, protection: Any, fast_path: Callable[[Any], Any]) -> type:
     """Make the class of a protected application: its own, with what differs.
 
     Args:
@@ -453,7 +453,7 @@ def mounts_of(app: Any) -> list[tuple[str, Any]]:
 
 
 def stop_entering(app: Any) -> None:
-    """Have connections come in to an application of a `hooked` class by FasterAPI's own way: all is compiled, and it costs nothing.
+    """Have connections come in to an application of a `make_protected_class` class by FasterAPI's own way: all is compiled, and it costs nothing.
 
     Args:
         app: the application.

@@ -1,4 +1,4 @@
-"""How a route runs once its gate has let the caller through: dependencies by our solver, parameters by FasterAPI.
+"""Runs a route once its gate has admitted the caller: dependencies by our solver, parameters by FasterAPI.
 
 What the gate has settled is pruned: the guard is no step of any program, and the caller is handed
 over directly. A route that is left without dependencies does not meet the solver at all.
@@ -32,15 +32,15 @@ from bailiwick.graph.signature import read_signature
 from bailiwick.guard.policy import Public
 from bailiwick.scopes import Principal
 
-__all__ = ["NO_STACK", "Run", "SocketProgram", "Subtree", "run_of"]
+__all__ = ["NO_STACK", "RouteRunner", "SocketRunner", "SubtreeRunner", "make_runner"]
 
 Supply = Callable[[Principal | None], Any]
-Filler = Callable[["Filling"], object]
+Filler = Callable[["RequestValues"], object]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Run:
-    """How a route runs.
+class RouteRunner:
+    """Runs the dependencies and the handler of an HTTP route.
 
     Attributes:
         call: given request, background tasks, caller and a stack, it gives the handler's answer; the dependencies that
@@ -58,8 +58,8 @@ class Run:
 NO_STACK: Final = AsyncExitStack()
 
 
-class Filling:
-    """What one request fills parameters with."""
+class RequestValues:
+    """Fills parameters from one request."""
 
     __slots__ = ("caller", "fillers", "request", "socket", "tasks")
 
@@ -76,8 +76,8 @@ class Filling:
         return self.fillers[parameter](self)
 
 
-class FromBody:
-    """A parameter that is read from the body, as a step of its own: it is awaited in its place, and not before."""
+class BodyParameter:
+    """Reads a parameter from the body, as a step of its own: it is awaited in its place, and not before."""
 
     def __init__(self, spec: Spec) -> None:
         self._spec = (spec,)
@@ -89,8 +89,8 @@ class FromBody:
         return values[self._name]
 
 
-class FromHead:
-    """A parameter for which FasterAPI may refuse the request, as a step of its own: nothing that stands after it runs before."""
+class CheckedParameter:
+    """Fills a parameter for which FasterAPI may refuse the request, as a step of its own: nothing that stands after it runs before."""
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
@@ -108,7 +108,7 @@ class FromHead:
 
 
 class FromRequest:
-    """A class that is made by its `from_request`, to which FasterAPI hands the request by position, and nothing else.
+    """Makes an instance by the `from_request` of its class, to which FasterAPI hands the request by position, and nothing else.
 
     Equal for the same class: a request makes it once.
     """
@@ -127,7 +127,7 @@ class FromRequest:
         return await self._kind.from_request(request)
 
 
-class Converter:
+class TreeConverter:
     """Makes of a tree as it was read the tree that runs: without what the gate settles, parameters filled by FasterAPI."""
 
     def __init__(self, guard: Any, *, is_socket: bool = False, where: str = "") -> None:
@@ -161,20 +161,20 @@ class Converter:
                 pruned = pruned or child.uses_scopes
                 by_position = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
                 taken = Parameter(name, Principal, inspect.Parameter.empty, (), by_position, node.call)
-                self.fillers[taken] = _supplied(supply)
+                self.fillers[taken] = _supply_from(supply)
                 parameters.append(taken)
             elif name in own:
                 spec = specs[name]
                 if (taker is not None and name == taker.name) or (self.is_socket and own[name].annotation is WebSocket):
-                    self.fillers[own[name]] = _socket
+                    self.fillers[own[name]] = _give_socket
                 elif awaited(spec):
                     dependencies.append(self._from_body(node, spec))
                     continue
                 elif may_refuse(spec) and not own[name].positional_only:  # a step's value is passed by name
-                    dependencies.append(self._step(node, name, FromHead(spec)))
+                    dependencies.append(self._step(node, name, CheckedParameter(spec)))
                     continue
                 else:
-                    self.fillers[own[name]] = _filled(spec)
+                    self.fillers[own[name]] = _fill_from(spec)
                 parameters.append(own[name])
         return dataclasses.replace(
             node,
@@ -191,7 +191,7 @@ class Converter:
                 f"{self.where}: {describe(node.call)} reads {spec.name!r} from a body, and a WebSocket has none.",
                 id="BW122",
             )
-        return self._step(node, spec.name, FromBody(spec))
+        return self._step(node, spec.name, BodyParameter(spec))
 
     def _step(self, node: Dependant, name: str, call: Call) -> Dependant:
         """A parameter of a node as a dependency of it: filled in its place among the others."""
@@ -205,28 +205,28 @@ class Converter:
 
     def _whole_request(self, owner: Call) -> Parameter:
         request = Parameter("request", Request, inspect.Parameter.empty, (), False, owner)
-        self.fillers[request] = _request
+        self.fillers[request] = _give_request
         return request
 
 
-def _socket(filling: Filling) -> object:
+def _give_socket(filling: RequestValues) -> object:
     return filling.socket
 
 
-def _request(filling: Filling) -> object:
+def _give_request(filling: RequestValues) -> object:
     return filling.request
 
 
-def _filled(spec: Spec) -> Filler:
+def _fill_from(spec: Spec) -> Filler:
     return lambda filling: fill(spec, filling.request, filling.tasks)
 
 
-def _supplied(supply: Supply) -> Filler:
+def _supply_from(supply: Supply) -> Filler:
     return lambda filling: supply(filling.caller)
 
 
 def _socket_parameter(target: Dependant) -> inspect.Parameter | None:
-    """The parameter of a WebSocket handler that takes the connection: FasterAPI passes it first, whatever its name.
+    """Find the parameter of a WebSocket handler that takes the connection: FasterAPI passes it first, whatever its name.
 
     One that is annotated with the connection's type takes it wherever it stands; None where there is neither.
     """
@@ -246,27 +246,27 @@ _TAKES_POSITION: Final = (
 )
 
 
-def _itself(caller: Principal | None) -> Principal | None:
+def _give_caller(caller: Principal | None) -> Principal | None:
     return caller
 
 
-def _nothing(_caller: Principal | None) -> None:
+def _give_nothing(_caller: Principal | None) -> None:
     return None
 
 
 def supply_of(call: Any, guard: Any) -> Supply | None:
-    """What takes the place of a dependency that the gate settles; None for any other."""
+    """Return what takes the place of a dependency that the gate settles; None for any other."""
     if isinstance(call, Public):
-        return _nothing
+        return _give_nothing
     if not is_ours(call, guard):
         return None
     if isinstance(call, ScopeDependency) and call.owner is not None:
         return lambda caller: call.supply(caller) if caller is not None else None
-    return _itself
+    return _give_caller
 
 
-def run_of(handler: Any, roots: list[Dependant], target: Dependant, guard: Any) -> Run:
-    """How an HTTP route runs.
+def make_runner(handler: Any, roots: list[Dependant], target: Dependant, guard: Any) -> RouteRunner:
+    """Make the runner of an HTTP route.
 
     Args:
         handler: the endpoint.
@@ -280,9 +280,9 @@ def run_of(handler: Any, roots: list[Dependant], target: Dependant, guard: Any) 
     left = [root for root in roots if supply_of(root.call, guard) is None]
     supplies = [(child.name, supply_of(child.call, guard)) for child in target.dependencies]
     if left or target.scopes_parameters or any(supply is None for _, supply in supplies):
-        return _through_program(handler, left, target, guard)
+        return _run_program(handler, left, target, guard)
     named = tuple((str(name), supply) for name, supply in supplies if supply is not None)
-    return _direct(handler, specs_of(target.parameters), named)
+    return _call_directly(handler, specs_of(target.parameters), named)
 
 
 def _is_coroutine(handler: Any) -> bool:
@@ -290,23 +290,23 @@ def _is_coroutine(handler: Any) -> bool:
     return behaviour is Behaviour.COROUTINE
 
 
-def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Supply], ...]) -> Run:
-    """Without dependencies: FasterAPI's parameters, and what the guard supplies."""
+def _call_directly(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Supply], ...]) -> RouteRunner:
+    """Make a runner without dependencies: FasterAPI's parameters, and what the guard supplies."""
     if not specs and _is_coroutine(handler):
         if not supplies:
 
-            def bare(_request: Any, _tasks: Any, _caller: Principal | None, _stack: AsyncExitStack) -> Any:
+            def bare(_give_request: Any, _tasks: Any, _caller: Principal | None, _stack: AsyncExitStack) -> Any:
                 return handler()
 
-            return Run(bare, is_plain=True)
-        if len(supplies) == 1 and supplies[0][1] is _itself:
+            return RouteRunner(bare, is_plain=True)
+        if len(supplies) == 1 and supplies[0][1] is _give_caller:
             # The common case, without a loop and without a further coroutine.
             only = supplies[0][0]
 
-            def injecting(_request: Any, _tasks: Any, caller: Principal | None, _stack: AsyncExitStack) -> Any:
+            def injecting(_give_request: Any, _tasks: Any, caller: Principal | None, _stack: AsyncExitStack) -> Any:
                 return handler(**{only: caller})
 
-            return Run(injecting, is_plain=True)
+            return RouteRunner(injecting, is_plain=True)
 
     async def run(request: Any, tasks: Any, caller: Principal | None, _stack: AsyncExitStack) -> Any:
         values: dict[str, Any] = {}
@@ -316,7 +316,7 @@ def _direct(handler: Any, specs: tuple[Spec, ...], supplies: tuple[tuple[str, Su
             values[name] = supply(caller)
         return await _answer(handler, values)
 
-    return Run(run)
+    return RouteRunner(run)
 
 
 async def _answer(handler: Any, values: dict[str, Any]) -> Any:
@@ -325,22 +325,22 @@ async def _answer(handler: Any, values: dict[str, Any]) -> Any:
     return await answer if hasattr(type(answer), "__await__") else answer
 
 
-def _through_program(handler: Any, roots: list[Dependant], target: Dependant, guard: Any) -> Run:
-    converter = Converter(guard)
+def _run_program(handler: Any, roots: list[Dependant], target: Dependant, guard: Any) -> RouteRunner:
+    converter = TreeConverter(guard)
     trees = [converter.convert(root) for root in roots]
     end = converter.convert(target, is_target=True)
     program, fillers = Program(trees, end), converter.fillers
 
     async def run(request: Any, tasks: Any, caller: Principal | None, stack: AsyncExitStack) -> Any:
-        filling = Filling(fillers, request, tasks, caller)
+        filling = RequestValues(fillers, request, tasks, caller)
         solved = await program.run(filling, request_stack=stack)
         return await _answer(handler, solved.arguments)
 
-    return Run(run, yields=any(node.yields for tree in (*trees, *end.dependencies) for node in tree.walk()))
+    return RouteRunner(run, yields=any(node.yields for tree in (*trees, *end.dependencies) for node in tree.walk()))
 
 
-class SocketProgram:
-    """How a WebSocket handler is called: FasterAPI hands it the connection alone, we its dependencies too.
+class SocketRunner:
+    """Calls a WebSocket handler with its dependencies; FasterAPI hands it the connection alone.
 
     Args:
         handler: the endpoint.
@@ -366,7 +366,7 @@ class SocketProgram:
         self._by_position = [
             (one.name, one.default) for one in read_signature(handler, closures=False) if one.kind in by_position
         ]
-        converter = Converter(guard, is_socket=True, where=where)
+        converter = TreeConverter(guard, is_socket=True, where=where)
         self._handler = handler
         self._program = Program([], converter.convert(target, is_target=True))
         self._fillers = converter.fillers
@@ -375,7 +375,7 @@ class SocketProgram:
         """Run the dependencies, then the handler, then what was put off; then leave the dependencies that yielded."""
         tasks = BackgroundTasks()
         async with AsyncExitStack() as stack:
-            filling = Filling(self._fillers, request, tasks, caller, socket)
+            filling = RequestValues(self._fillers, request, tasks, caller, socket)
             solved = await self._program.run(filling, request_stack=stack)
             given = self._given(solved.arguments)
             if self._is_spread:
@@ -391,15 +391,15 @@ class SocketProgram:
         return given
 
 
-class Subtree:
-    """One `Security` on its own, in an application that nothing protects; its guards run as they stand.
+class SubtreeRunner:
+    """Runs one `Security` in an application that nothing protects; its guards run as they stand.
 
     Raises:
         ConfigurationError: it names no callable, its tree cannot be read, or something in it yields.
     """
 
     def __init__(self, marker: SecurityMarker) -> None:
-        converter = Converter(None)
+        converter = TreeConverter(None)
         root = converter.convert(READER.read_marker(marker))
         yielding = [node for node in root.walk() if node.yields]
         if yielding:
@@ -412,6 +412,6 @@ class Subtree:
 
     async def run(self, request: Any, tasks: Any) -> Any:
         """The value."""
-        filling = Filling(self._fillers, request, tasks, None)
+        filling = RequestValues(self._fillers, request, tasks, None)
         solved = await self._program.run(filling, request_stack=NO_STACK)
         return solved.values[0]

@@ -1,4 +1,4 @@
-"""What a route's dependencies declare, read from the tree that our solver will run."""
+"""Reads what a route's dependencies declare, from the tree that our solver will run."""
 
 import functools
 import inspect
@@ -18,11 +18,11 @@ from bailiwick.guard.policy import Public, access_of
 from bailiwick.guard.signature_checks import SignatureChecks, check_inert_scopes
 from bailiwick.scopes import Catalog, Requirement, all_of
 
-__all__ = ["READER", "Declared", "entry_of", "is_ours", "read_declared", "read_route"]
+__all__ = ["READER", "Declaration", "entry_of", "is_ours", "read_declared", "read_route"]
 
 
 def edge_of(marker: object) -> Edge | None:
-    """Recognises FasterAPI's marker and ours."""
+    """Recognise FasterAPI's marker and ours."""
     if isinstance(marker, SecurityMarker):
         return Edge(marker.target, marker.scopes, marker.use_cache, None, marker)
     if isinstance(marker, Depends):
@@ -35,8 +35,8 @@ def edge_of(marker: object) -> Edge | None:
 READER: Final = Reader(edge_of, scopes_type=PlainSecurityScopes, is_scheme=is_scheme, closures=False)
 
 
-class Declared:
-    """What one route's dependency tree declares for one guard."""
+class Declaration:
+    """Collects the requirements that one route's dependency tree declares for one guard."""
 
     def __init__(self) -> None:
         self.required: list[Requirement | None] = []
@@ -74,7 +74,7 @@ def is_ours(call: object, guard: Any) -> bool:
 
 
 def read_route(handler: Any, dependencies: Sequence[Any] | None, where: str) -> tuple[list[Dependant], Dependant]:
-    """The trees of one route: of `dependencies=[...]`, and of the handler's parameters.
+    """Read the trees of one route: of `dependencies=[...]`, and of the handler's parameters.
 
     Raises:
         ConfigurationError: a tree cannot be read, or an annotation that stayed text hides a guard.
@@ -98,19 +98,19 @@ def _parameters_of(call: Any) -> list[inspect.Parameter]:
     return read_signature(call, closures=False)
 
 
-def read_declared(guard: Any, trees: Sequence[Dependant], where: str) -> Declared:
+def read_declared(guard: Any, trees: Sequence[Dependant], where: str) -> Declaration:
     """Collect what the trees of a route declare for this guard; all of it is needed.
 
     Raises:
         ConfigurationError: scopes that nothing would look at.
     """
-    declared = Declared()
+    declared = Declaration()
     for tree in trees:
-        _collect(guard, tree, declared, where)
+        _collect_declarations(guard, tree, declared, where)
     return declared
 
 
-def _collect(guard: Any, node: Dependant, declared: Declared, where: str) -> None:
+def _collect_declarations(guard: Any, node: Dependant, declared: Declaration, where: str) -> None:
     call = node.call
     if isinstance(call, Public):
         declared.public.append(call)
@@ -126,7 +126,7 @@ def _collect(guard: Any, node: Dependant, declared: Declared, where: str) -> Non
     if node.own_oauth_scopes and not _reads_scopes(node):
         declared.unread.append(node)
     for child in node.dependencies:
-        _collect(guard, child, declared, where)
+        _collect_declarations(guard, child, declared, where)
 
 
 def _reads_scopes(node: Dependant) -> bool:
@@ -173,9 +173,9 @@ def _is_guard(thing: Any) -> bool:
 
 
 def entry_of(
-    catalog: Catalog, path: str, methods: tuple[str, ...], kind: Kind, handler: Any, declared: Declared
+    catalog: Catalog, path: str, methods: tuple[str, ...], kind: Kind, handler: Any, declared: Declaration
 ) -> RoutePlan:
-    """The plan's entry for one route.
+    """Make the plan's entry for one route.
 
     Raises:
         ConfigurationError: it is public and needs something as well, or needs a scope that is not catalogued, or

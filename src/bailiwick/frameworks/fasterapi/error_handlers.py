@@ -1,4 +1,4 @@
-"""How FasterAPI is answered for what a guard refuses: exactly, or by the application's own exception handlers."""
+"""Answers what a guard refuses in FasterAPI: exactly, or by the application's own exception handlers."""
 
 from copy import copy
 from typing import Any
@@ -7,11 +7,11 @@ from bailiwick.errors import BailiwickError
 from bailiwick.frameworks.fasterapi.compat import HTTPException, answer_to
 from bailiwick.tokens.bearer import Answer
 
-__all__ = ["Refusal", "Refusals", "Sent", "sent"]
+__all__ = ["FinishedResponse", "Refusal", "Refusals", "sent"]
 
 
 class Refusal(HTTPException):  # type: ignore[misc]  # FasterAPI ships no types
-    """A refusal as FasterAPI's own exception, with the exact challenge in its headers.
+    """Carries a refusal as FasterAPI's own exception, with the exact challenge in its headers.
 
     Attributes:
         error: what was refused and why.
@@ -27,8 +27,8 @@ class Refusal(HTTPException):  # type: ignore[misc]  # FasterAPI ships no types
         self.error = error
 
 
-class Sent:
-    """A finished answer in the form in which FasterAPI takes responses."""
+class FinishedResponse:
+    """Sends a finished answer, in the form in which FasterAPI takes responses."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -44,13 +44,13 @@ class Sent:
         await send({"type": "http.response.body", "body": self.body})
 
 
-def sent(answer: Answer) -> Sent:
-    """An answer of the error contract as a response of FasterAPI."""
-    return Sent(answer.status, list(answer.headers), answer.body)
+def sent(answer: Answer) -> FinishedResponse:
+    """Make a response of FasterAPI of an answer of the error contract."""
+    return FinishedResponse(answer.status, list(answer.headers), answer.body)
 
 
 class Refusals:
-    """How one application answers what its guard refuses.
+    """Answers the refusals of one application's guard.
 
     A handler that the application registered for Bailiwick's errors or for FasterAPI's `HTTPException`
     is asked; otherwise the answer is the exact one of the error contract.
@@ -83,10 +83,10 @@ class Refusals:
         asked = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
         return asked is self.handler and HTTPException not in handlers
 
-    async def answer(self, request: Any, error: BailiwickError) -> Sent:
+    async def answer(self, request: Any, error: BailiwickError) -> FinishedResponse:
         """The exception handler for Bailiwick's errors, wherever in the application they were raised."""
         refusal = self._guard.as_http(error)
         if HTTPException in self._app.exception_handlers:
             status, body, headers = await answer_to(self._app, request, refusal)
-            return Sent(status, headers, body)
+            return FinishedResponse(status, headers, body)
         return sent(self._guard.challenge.answer(error))

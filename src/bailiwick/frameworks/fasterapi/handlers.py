@@ -1,4 +1,4 @@
-"""What FasterAPI calls in place of a handler: decide from the headers, then run, or answer the refusal."""
+"""Makes what FasterAPI calls in place of a handler: it decides from the headers, then runs the handler or answers the refusal."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,9 +25,9 @@ from bailiwick.frameworks.fasterapi.compat import (
     send_answer,
     take_over,
 )
-from bailiwick.frameworks.fasterapi.dependency_runner import NO_STACK, Run, SocketProgram
+from bailiwick.frameworks.fasterapi.dependency_runner import NO_STACK, RouteRunner, SocketRunner
 from bailiwick.frameworks.fasterapi.error_handlers import sent
-from bailiwick.frameworks.fasterapi.fast_path import RAISED, STRAIGHT, Answering, Deliver
+from bailiwick.frameworks.fasterapi.fast_path import FAST_PATH, RAISED, Answering, Deliver
 from bailiwick.graph import Access, RoutePlan
 from bailiwick.guard.decision import NeedsAwait, decide
 from bailiwick.guard.gate import Gate
@@ -35,13 +35,13 @@ from bailiwick.guard.guard import Guard
 from bailiwick.guard.token_deadline import POLICY_VIOLATION, expired
 from bailiwick.scopes import Principal
 
-__all__ = ["guarded", "guarded_socket", "ungated"]
+__all__ = ["make_guarded_handler", "make_public_handler", "make_socket_handler"]
 
 Refuse = Callable[[BailiwickError], Any]
 
 
-class UntilExpiry:
-    """A response that ends when the caller's token does; one that has not begun by then is a refusal."""
+class ExpiringResponse:
+    """Ends a response when the caller's token expires; one that has not begun by then becomes a refusal."""
 
     def __init__(self, answer: Any, deadline: float, guard: Any) -> None:
         self._answer = answer
@@ -59,7 +59,7 @@ class UntilExpiry:
                 # A response that never waits for anything has no other moment in which it could be ended.
                 window.cancel()
                 await anyio.lowlevel.checkpoint()
-                raise _Over  # where the response shields itself
+                raise _TokenExpired  # where the response shields itself
             begun = True
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
@@ -68,7 +68,7 @@ class UntilExpiry:
         try:
             with window:
                 await self._answer.to_asgi(watched)
-        except _Over:
+        except _TokenExpired:
             pass
         if window.cancel_called and not begun:
             # FasterAPI asks no exception handler any more: this is the answer whichever there are.
@@ -77,12 +77,12 @@ class UntilExpiry:
             await sent(self._guard.challenge.answer(error)).to_asgi(send)
 
 
-class _Over(Exception):
-    """The token has expired; nothing more is sent."""
+class _TokenExpired(Exception):
+    """Says that the token has expired, so that nothing more is sent."""
 
 
-class LeftAfterwards:
-    """An answer after which its background tasks are run, and only then the dependencies left that yielded.
+class CleanupResponse:
+    """Sends an answer, runs its background tasks, and only then leaves the dependencies that yielded.
 
     A stream reads from what they opened, and a task works with it.
     """
@@ -103,20 +103,22 @@ class LeftAfterwards:
                 drop_tasks(self._tasks)
 
 
-def _leaving(answer: Answering, deliver: Deliver) -> Answering:
-    """The same answers, each with a stack of its own for the dependencies that yield."""
+def _add_cleanup(answer: Answering, deliver: Deliver) -> Answering:
+    """Give each request a stack of its own for the dependencies that yield."""
 
     async def left(conn: Any, request: Any, tasks: Any, _stack: AsyncExitStack) -> Any:
         async with AsyncExitStack() as stack:
             value = await answer(conn, request, tasks, stack)
-            return LeftAfterwards(value, tasks, stack.pop_all(), deliver)
+            return CleanupResponse(value, tasks, stack.pop_all(), deliver)
         raise RuntimeError("A dependency with yield swallowed an exception and did not raise another.")
 
     return left
 
 
-def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse, metadata: Mapping[str, Any]) -> Any:
-    """The handler behind its gate.
+def make_guarded_handler(
+    guard: Any, route: RoutePlan, handler: Any, run: RouteRunner, refuse: Refuse, metadata: Mapping[str, Any]
+) -> Any:
+    """Put an HTTP handler behind its gate.
 
     FasterAPI has matched the route by then, and neither the body nor a dependency has been touched.
 
@@ -145,13 +147,13 @@ def guarded(guard: Any, route: RoutePlan, handler: Any, run: Run, refuse: Refuse
         if not closes or outcome is None or outcome.expires_at is None:
             return await call(request, tasks, outcome, stack)
         left = outcome.expires_at - guard.now()
-        return await _in_time(left, partial(call, request, tasks, outcome, stack), guard)
+        return await _run_until_expiry(left, partial(call, request, tasks, outcome, stack), guard)
 
-    return _handler(handler, answer, run, metadata)
+    return _make_handler(handler, answer, run, metadata)
 
 
-async def _in_time(left: float, call: Callable[[], Awaitable[Any]], guard: Any) -> Any:
-    """What a handler gives within so many seconds; what it gives then is sent for as long.
+async def _run_until_expiry(left: float, call: Callable[[], Awaitable[Any]], guard: Any) -> Any:
+    """Run a handler for so many seconds at most; its answer is sent for as long.
 
     Raises:
         InvalidToken: it is too late. Raised and not returned, so that dependencies undo what they have begun.
@@ -170,24 +172,24 @@ async def _in_time(left: float, call: Callable[[], Awaitable[Any]], guard: Any) 
     # A handler that waits for nothing is not cancelled, and may be late all the same.
     if window.cancelled_caught or anyio.current_time() >= deadline:
         raise expired()
-    return UntilExpiry(value, deadline, guard) if hasattr(value, "to_asgi") else value
+    return ExpiringResponse(value, deadline, guard) if hasattr(value, "to_asgi") else value
 
 
-def ungated(handler: Any, run: Run, metadata: Mapping[str, Any]) -> Any:
-    """A public handler, whose dependencies our solver runs."""
+def make_public_handler(handler: Any, run: RouteRunner, metadata: Mapping[str, Any]) -> Any:
+    """Make a public handler, whose dependencies our solver runs."""
     call = run.call
 
     def answer(_conn: Any, request: Any, tasks: Any, stack: AsyncExitStack) -> Awaitable[Any]:
         return call(request, tasks, None, stack)
 
-    return _handler(handler, answer, run, metadata)
+    return _make_handler(handler, answer, run, metadata)
 
 
-def _handler(handler: Any, answer: Answering, run: Run, metadata: Mapping[str, Any]) -> Any:
-    """What the router keeps: a handler as FasterAPI calls it, and the straight path to the same answer."""
-    deliver = _delivering(metadata)
+def _make_handler(handler: Any, answer: Answering, run: RouteRunner, metadata: Mapping[str, Any]) -> Any:
+    """Make what the router keeps: a handler as FasterAPI calls it, and the fast path to the same answer."""
+    deliver = _make_delivery(metadata)
     if run.yields:
-        answer = _leaving(answer, deliver)
+        answer = _add_cleanup(answer, deliver)
 
     async def entry(request: Request, tasks: BackgroundTasks) -> Any:
         conn = connection_of(request)
@@ -202,12 +204,12 @@ def _handler(handler: Any, answer: Answering, run: Run, metadata: Mapping[str, A
     # Not functools.wraps: FasterAPI would read the parameters of what is wrapped.
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(entry, name, getattr(handler, name, None) or getattr(type(handler), name, None))
-    setattr(entry, STRAIGHT, (answer, deliver, run.is_plain))
+    setattr(entry, FAST_PATH, (answer, deliver, run.is_plain))
     return entry
 
 
-def _delivering(metadata: Mapping[str, Any]) -> Deliver:
-    """How FasterAPI sends what the handler of a route gave: by the route's model and status."""
+def _make_delivery(metadata: Mapping[str, Any]) -> Deliver:
+    """Make a function that sends a handler's value as FasterAPI does: by the route's model and status."""
     status = metadata.get("status_code", 200)
     model = metadata.get("response_model")
     include, exclude = metadata.get("response_model_include"), metadata.get("response_model_exclude")
@@ -222,8 +224,8 @@ def _delivering(metadata: Mapping[str, Any]) -> Deliver:
     return deliver if model is None else by_model
 
 
-def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: Any) -> Any:
-    """A WebSocket handler behind its gate: refused before it is accepted, closed when the token expires.
+def make_socket_handler(guard: Any, route: RoutePlan, program: SocketRunner, app: Any) -> Any:
+    """Put a WebSocket handler behind its gate: refused before it is accepted, closed when the token expires.
 
     Args:
         guard: who decides.
@@ -245,7 +247,7 @@ def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: An
         except (HTTPException, RequestValidationError) as error:
             if not is_connecting(socket):
                 raise
-            await _deny(await answer_to(app, request, error), conn, receive, send)
+            await _deny_socket(await answer_to(app, request, error), conn, receive, send)
 
     # What is open is no decision, here as over HTTP.
     gate = Gate(guard, route, connected) if route.access is not Access.PUBLIC else connected
@@ -256,7 +258,9 @@ def guarded_socket(guard: Any, route: RoutePlan, program: SocketProgram, app: An
     return entry
 
 
-async def _deny(answer: tuple[int, bytes, list[tuple[bytes, bytes]]], conn: Any, receive: Any, send: Any) -> None:
+async def _deny_socket(
+    answer: tuple[int, bytes, list[tuple[bytes, bytes]]], conn: Any, receive: Any, send: Any
+) -> None:
     """Answer a WebSocket's handshake with an HTTP response, where the server can."""
     status, body, headers = answer
     await receive()  # websocket.connect
@@ -268,6 +272,6 @@ async def _deny(answer: tuple[int, bytes, list[tuple[bytes, bytes]]], conn: Any,
 
 
 def caller_of(guard: Any, conn: Any) -> Principal | None:
-    """Who was let through on a request or a WebSocket of FasterAPI, or on an ASGI connection scope."""
+    """Return the caller who was admitted on a request or a WebSocket of FasterAPI, or on an ASGI connection scope."""
     found: Principal | None = Guard.caller(guard, connection_of(conn))
     return found

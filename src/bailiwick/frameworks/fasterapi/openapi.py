@@ -1,4 +1,4 @@
-"""The security scheme of an OpenAPI document, of which FasterAPI writes none."""
+"""Makes the security scheme of an OpenAPI document, of which FasterAPI writes none."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def scheme_of(
     client_credentials_flow: bool,
     description: str | None,
 ) -> dict[str, Any]:
-    """The security scheme, with the authority's flows and every catalogued scope.
+    """Make the security scheme, with the authority's flows and every catalogued scope.
 
     Source: OpenAPI 3.0.3 section 4.7.28.
     """

@@ -1,4 +1,4 @@
-"""One FasterAPI application under one guard: closed by default, and refused early."""
+"""Protects one FasterAPI application with one guard: closed by default, and refused early."""
 
 import logging
 import threading
@@ -14,8 +14,8 @@ from bailiwick.frameworks.fasterapi.compat import (
     address_of,
     answers_by_its_routes,
     forget_document,
-    hooked,
     is_documentation,
+    make_protected_class,
     mounts_of,
     path_key,
     router_of,
@@ -24,12 +24,18 @@ from bailiwick.frameworks.fasterapi.compat import (
     stop_entering,
     use_router,
 )
-from bailiwick.frameworks.fasterapi.dependency_runner import Run, SocketProgram, run_of
-from bailiwick.frameworks.fasterapi.dependency_tree import Declared, entry_of, read_declared, read_route
+from bailiwick.frameworks.fasterapi.dependency_runner import RouteRunner, SocketRunner, make_runner
+from bailiwick.frameworks.fasterapi.dependency_tree import Declaration, entry_of, read_declared, read_route
 from bailiwick.frameworks.fasterapi.error_handlers import Refusals
-from bailiwick.frameworks.fasterapi.fast_path import straight_first
-from bailiwick.frameworks.fasterapi.handlers import guarded, guarded_socket, ungated
-from bailiwick.frameworks.fasterapi.route_collector import Gathering, Mounted, Served, plan_of, plans_below
+from bailiwick.frameworks.fasterapi.fast_path import add_fast_path
+from bailiwick.frameworks.fasterapi.handlers import make_guarded_handler, make_public_handler, make_socket_handler
+from bailiwick.frameworks.fasterapi.route_collector import (
+    MountedPlan,
+    RouteCollector,
+    ServedRoute,
+    plan_of,
+    plans_below,
+)
 from bailiwick.frameworks.fasterapi.scope_dependency import ScopeDependency
 from bailiwick.graph import Access, Dependant, Kind, Plan, RoutePlan
 from bailiwick.graph.openapi import describe
@@ -45,14 +51,14 @@ Settled = ScopeDependency | Public | None
 
 
 def protection_of(app: Any) -> "Protection | None":
-    """Under what an application stands, or None."""
+    """Return the protection of an application, or None."""
     found: Protection | None = getattr(type(app), "bailiwick", None)
     # Another application of the class that it was given is not protected by that.
     return found if found is not None and found.app is app else None
 
 
 class Protection:
-    """One application under one guard: compiled at start; what is added later is closed unless it is declared."""
+    """Protects one application with one guard: compiled at start; what is added later is closed unless it is declared."""
 
     def __init__(self, guard: Any, app: Any, docs: Settled, mounts: Mapping[str, Settled], default: Settled) -> None:
         self.guard = guard
@@ -66,7 +72,7 @@ class Protection:
         # WebSocket handlers whose place another one took before the start.
         self._replaced: list[tuple[str, Any]] = []
         self._plan: Plan | None = None
-        self._parts: list[RoutePlan | Mounted] = []  # what the plan is made of
+        self._parts: list[RoutePlan | MountedPlan] = []  # what the plan is made of
         self._below: list[Plan] = []  # of the mounted applications, as they stand in it
         self._operations: list[tuple[str, str, RoutePlan]] = []  # what the OpenAPI document lists, as it writes it
         self._finished = False
@@ -83,7 +89,7 @@ class Protection:
         from the one it has, that differs in what is hooked and carries this protection.
         """
         app = self.app
-        app.__class__ = hooked(type(app), self, straight_first)
+        app.__class__ = make_protected_class(type(app), self, add_fast_path)
         use_router(app, Router(self, router_of(app)))
         app.exception_handlers.setdefault(BailiwickError, self._refusals.handler)
 
@@ -102,14 +108,14 @@ class Protection:
             self._at = {}
             self.unused = set(self.mounts)
             self.by_themselves = set()
-            gather = Gathering()
+            gather = RouteCollector()
             routes = gather(self._read_alone, [(one["method"].upper(), one["path"], one) for one in self._routes()])
             operations = [served.operation for served in routes]
             listed = {served.address for served in routes} | {address_of(*where) for where in gather.failed}
             routes += self._unlisted(listed)
             gather(self._read_socket_alone, [("WS", path, handler) for path, handler in self._replaced])
             sockets = gather(self._read_socket_alone, [("WS", *one) for one in sockets_of(self.app).items()])
-            mounts = gather(self._read_mount, [("MOUNT", *one) for one in mounts_of(self.app)])
+            mounts = gather(self._read_mounted_app, [("MOUNT", *one) for one in mounts_of(self.app)])
             # Of two equal registrations at one address the later one is served, and stands in the plan once.
             entries = {served.address: served.entry for served in routes}
             parts = [
@@ -220,7 +226,7 @@ class Protection:
             public = self.guard.public("protected resource metadata (RFC 9728)")
             yield {"method": "GET", "path": resource.metadata_path, "handler": metadata, "dependencies": [public]}
 
-    def _read(self, route: Mapping[str, Any]) -> Served:
+    def _read(self, route: Mapping[str, Any]) -> ServedRoute:
         """One route as it is to be served.
 
         Raises:
@@ -237,9 +243,9 @@ class Protection:
         entry = entry_of(self.guard.catalog, path, (method,), Kind.HTTP, handler, declared)
         metadata = {name: value for name, value in route.items() if name not in {"method", "path", "handler"}}
         metadata["dependencies"] = None  # they are run behind the gate
-        return Served(method, path, entry, self._behind_gate(entry, handler, roots, target, metadata), metadata)
+        return ServedRoute(method, path, entry, self._behind_gate(entry, handler, roots, target, metadata), metadata)
 
-    def _read_alone(self, method: str, path: str, route: Mapping[str, Any]) -> Served:
+    def _read_alone(self, method: str, path: str, route: Mapping[str, Any]) -> ServedRoute:
         """One route as it is to be served, if no other one is at its address.
 
         Raises:
@@ -249,16 +255,16 @@ class Protection:
         self._check_address(method, path, served.entry)
         return served
 
-    def _unlisted(self, listed: Collection[tuple[str, ...]]) -> Iterator[Served]:
+    def _unlisted(self, listed: Collection[tuple[str, ...]]) -> Iterator[ServedRoute]:
         """What the router serves and the application does not list: it is reached as well, and so it is closed."""
         for method, path, handler in served_by(router_of(self.app)):
             if address_of(method, path) in listed:
                 continue
-            entry = entry_of(self.guard.catalog, path, (method,), Kind.HTTP, handler, Declared())
-            closed = guarded(self.guard, entry, handler, NEVER, self._refusals.make, {})
-            yield Served(method, path, entry, closed, {})
+            entry = entry_of(self.guard.catalog, path, (method,), Kind.HTTP, handler, Declaration())
+            closed = make_guarded_handler(self.guard, entry, handler, NEVER, self._refusals.make, {})
+            yield ServedRoute(method, path, entry, closed, {})
 
-    def _settle(self, declared: Declared, path: str, *, by_itself: bool = True) -> None:
+    def _settle(self, declared: Declaration, path: str, *, by_itself: bool = True) -> None:
         """Let `mounts=`, or else `default=`, settle a route that declares nothing."""
         key = path_key(path)
         if by_itself and not declared.is_empty:
@@ -273,12 +279,12 @@ class Protection:
     ) -> Any:
         guard, refuse = self.guard, self._refusals.make
         try:
-            run = run_of(handler, roots, target, guard)
+            run = make_runner(handler, roots, target, guard)
         except ConfigurationError as bad:
             raise ConfigurationError(f"{entry.label}: {bad.description}", id=bad.id) from bad
         if entry.access is not Access.PUBLIC:
-            return guarded(guard, entry, handler, run, refuse, metadata)
-        return ungated(handler, run, metadata)
+            return make_guarded_handler(guard, entry, handler, run, refuse, metadata)
+        return make_public_handler(handler, run, metadata)
 
     def _read_socket(self, path: str, handler: Any) -> tuple[RoutePlan, Any]:
         where = f"WS {path}"
@@ -286,8 +292,8 @@ class Protection:
         declared = read_declared(self.guard, [target], where)
         self._settle(declared, path)
         entry = entry_of(self.guard.catalog, path, (), Kind.WEBSOCKET, handler, declared)
-        program = SocketProgram(handler, target, self.guard, where)
-        return entry, guarded_socket(self.guard, entry, program, self.app)
+        program = SocketRunner(handler, target, self.guard, where)
+        return entry, make_socket_handler(self.guard, entry, program, self.app)
 
     def _read_socket_alone(self, method: str, path: str, handler: Any) -> tuple[RoutePlan, Any]:
         """One WebSocket handler, if no other one is at its path.
@@ -299,7 +305,7 @@ class Protection:
         self._check_address(method, path, found[0])
         return found
 
-    def _read_mount(self, _method: str, path: str, mounted: Any) -> tuple[Sequence[RoutePlan | Mounted], Any]:
+    def _read_mounted_app(self, _method: str, path: str, mounted: Any) -> tuple[Sequence[RoutePlan | MountedPlan], Any]:
         """What a mounted application declares, and what is to stand in its place.
 
         Raises:
@@ -323,13 +329,13 @@ class Protection:
             and (protection_of(mounted) is not None or answers_by_its_routes(mounted))
         ):
             return self._read_inner(path, mounted), mounted
-        declared = Declared()
+        declared = Declaration()
         declared.settle(settled if settled is not None else self.default)
         entry = entry_of(self.guard.catalog, path or "/", (), Kind.MOUNT, mounted, declared)
         entry = replace(entry, source=source_of(mounted))
         return [entry], mounted if entry.access is Access.PUBLIC else Gate(self.guard, entry, mounted)
 
-    def _read_inner(self, path: str, mounted: Any) -> Sequence[Mounted]:
+    def _read_inner(self, path: str, mounted: Any) -> Sequence[MountedPlan]:
         """What a mounted FasterAPI application declares, which is protected from now on if it was not.
 
         Raises:
@@ -358,7 +364,7 @@ class Protection:
             self.unused -= {prefix + key for key in below if key not in inner.unused}
         else:
             self.unused |= {prefix + key for key in inner.unused}
-        return [Mounted(path, inner)]
+        return [MountedPlan(path, inner)]
 
     def _check_address(self, method: str, path: str, entry: RoutePlan) -> None:
         """Refuse two routes at one address that are not settled alike: only the later one is ever served.
@@ -376,7 +382,7 @@ class Protection:
             )
         self._at[address] = entry
 
-    def _put(self, served: Served) -> None:
+    def _put(self, served: ServedRoute) -> None:
         RadixRouter.add_route(
             router_of(self.app),
             served.method,
@@ -410,7 +416,7 @@ class Protection:
         return True
 
     def late_socket(self, app: Any, path: str, handler: Any) -> Any:
-        """What is to be served for a WebSocket handler that is added now.
+        """Return what is served for a WebSocket handler that is added now.
 
         Raises:
             ConfigurationError: it is declared wrongly, or takes the place of another.
@@ -426,18 +432,18 @@ class Protection:
         return served
 
     def late_mount(self, app: Any, path: str, mounted: Any) -> Any:
-        """What is to be mounted for an application that is mounted now."""
+        """Return what is mounted for an application that is mounted now."""
         if self._plan is None or app is not self.app:
             return mounted
-        entries, gate = self._read_mount("MOUNT", path.rstrip("/"), mounted)
+        entries, gate = self._read_mounted_app("MOUNT", path.rstrip("/"), mounted)
         self._extend(entries)
         return gate
 
-    def _extend(self, parts: Sequence[RoutePlan | Mounted]) -> None:
+    def _extend(self, parts: Sequence[RoutePlan | MountedPlan]) -> None:
         added = plan_of(parts)
         with self._lock:
             labels = {entry.label for entry in added}
-            kept = [part for part in self._parts if isinstance(part, Mounted) or part.label not in labels]
+            kept = [part for part in self._parts if isinstance(part, MountedPlan) or part.label not in labels]
             self._parts = [*kept, *parts]
             self._below, self._plan = plans_below(self._parts), plan_of(self._parts)
             forget_document(self.app)
@@ -452,9 +458,9 @@ class Protection:
             describe(document, self._operations, self.guard.scheme_name, self.guard.scheme)
 
 
-async def _never(_request: Any, _tasks: Any, _caller: Any, _stack: Any) -> Any:
+async def _refuse_entry(_give_request: Any, _tasks: Any, _caller: Any, _stack: Any) -> Any:
     raise RuntimeError("A closed route was entered.")
 
 
 # How a route runs that is served without being listed: not at all.
-NEVER: Final = Run(_never)
+NEVER: Final = RouteRunner(_refuse_entry)

@@ -1,4 +1,4 @@
-"""What is read of a FasterAPI application, and the plan that it makes."""
+"""Collects the routes of a FasterAPI application, and makes the plan of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from bailiwick.graph import Plan, RoutePlan
 from bailiwick.graph.plan import located
 from bailiwick.graph.signature import source_of
 
-__all__ = ["Gathering", "Mounted", "Served", "plan_of", "plans_below"]
+__all__ = ["MountedPlan", "RouteCollector", "ServedRoute", "plan_of", "plans_below"]
 
 Found = TypeVar("Found")
 
 
-class Gathering:
+class RouteCollector:
     """Reads one after the other what an application serves, and goes on where something is declared wrongly.
 
     Attributes:
@@ -28,7 +28,7 @@ class Gathering:
         self.failed: list[tuple[str, str]] = []
 
     def __call__(self, read: Callable[[str, str, Any], Found], places: Iterable[tuple[str, str, Any]]) -> list[Found]:
-        """What was read of each that is declared rightly."""
+        """Read each place; return what was read of those that are declared rightly."""
         found = []
         for method, path, served in places:
             try:
@@ -41,32 +41,32 @@ class Gathering:
         return found
 
 
-class Planned(Protocol):
-    """A protection, as far as it has a plan."""
+class HasPlan(Protocol):
+    """Describes what can make a plan: a protection."""
 
     def compile(self, *, strict: bool = True) -> Plan:
-        """The plan."""
+        """Return the plan."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mounted:
-    """A FasterAPI application below another one, as a part of that one's plan."""
+class MountedPlan:
+    """Stands for a mounted FasterAPI application in the plan of the outer one."""
 
     path: str
-    inner: Planned
+    inner: HasPlan
 
 
-def plans_below(parts: Sequence[RoutePlan | Mounted]) -> list[Plan]:
-    """The plans of what is mounted, as they are now; taken before the whole, which is then never older than they are."""
-    return [part.inner.compile(strict=False) for part in parts if isinstance(part, Mounted)]
+def plans_below(parts: Sequence[RoutePlan | MountedPlan]) -> list[Plan]:
+    """Return the plans of mounted applications as they are now; taken before the whole, which is then never older than they are."""
+    return [part.inner.compile(strict=False) for part in parts if isinstance(part, MountedPlan)]
 
 
-def plan_of(parts: Sequence[RoutePlan | Mounted]) -> Plan:
-    """The whole that the parts of a plan make now."""
+def plan_of(parts: Sequence[RoutePlan | MountedPlan]) -> Plan:
+    """Return the plan that these parts make now."""
     routes: list[RoutePlan] = []
     for part in parts:
-        if isinstance(part, Mounted):
+        if isinstance(part, MountedPlan):
             routes += [replace(entry, path=part.path + entry.path) for entry in part.inner.compile(strict=False)]
         else:
             routes.append(part)
@@ -74,8 +74,8 @@ def plan_of(parts: Sequence[RoutePlan | Mounted]) -> Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """One route as FasterAPI is to serve it."""
+class ServedRoute:
+    """Describes one route as FasterAPI is to serve it."""
 
     method: str
     path: str
@@ -85,10 +85,10 @@ class Served:
 
     @property
     def operation(self) -> tuple[str, str, RoutePlan]:
-        """How an OpenAPI document lists it: by the path as it was registered, which may be empty or have other slashes."""
+        """Return the route as an OpenAPI document lists it: by the path as it was registered, which may be empty or have other slashes."""
         return self.path, self.method.lower(), self.entry
 
     @property
     def address(self) -> tuple[str, ...]:
-        """Where the radix tree keeps it."""
+        """Return the place of the route in the radix tree."""
         return address_of(self.method, self.path)

@@ -1,4 +1,4 @@
-"""What a route can declare, as dependencies of FasterAPI: a requirement, ownership, nested scopes.
+"""Declares what a route requires, as dependencies of FasterAPI: a requirement, ownership, nested scopes.
 
 Each also enforces itself where nothing protects the application: FasterAPI then runs it, and it must
 never find less to check than was written.
@@ -20,7 +20,7 @@ log = logging.getLogger("bailiwick.guard")
 
 
 class SecurityScopes(PlainSecurityScopes):  # type: ignore[misc]  # FasterAPI ships no types
-    """The scopes that a dependency is asked for: those of everything above it, outermost first, then its own.
+    """Holds the scopes that a dependency is asked for: those of everything above it, outermost first, then its own.
 
     FasterAPI's class of this name stays empty; a parameter annotated with either is filled by this door.
 
@@ -44,7 +44,7 @@ class SecurityScopes(PlainSecurityScopes):  # type: ignore[misc]  # FasterAPI sh
 
 
 class ScopeDependency(ScopeDependencyBase, Depends):  # type: ignore[misc]  # FasterAPI ships no types
-    """A requirement; made by `guard.requires` and `require_scope`. Equal by value.
+    """Declares a requirement; made by `guard.requires` and `require_scope`. Equal by value.
 
     It is a marker and the dependency that it marks at once, so that it stands as a default, in
     `Annotated`, in `dependencies=[...]` and inside `Depends(...)`.
@@ -84,7 +84,7 @@ class PublicDependency(Depends):  # type: ignore[misc]  # FasterAPI ships no typ
 
 
 class SecurityMarker(Depends):  # type: ignore[misc]  # FasterAPI ships no types
-    """Depend on something with scopes, which is read from it when an application is protected.
+    """Marks a dependency on something with scopes, which is read from it when an application is protected.
 
     Args:
         target: what is depended on; None for the class in the parameter's annotation.

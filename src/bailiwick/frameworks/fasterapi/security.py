@@ -1,4 +1,4 @@
-"""`Security` for FasterAPI: it delivers its scopes also where no guard protects the application."""
+"""Gives FasterAPI a `Security`, which delivers its scopes also where no guard protects the application."""
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -6,7 +6,7 @@ from typing import Any
 
 from bailiwick.errors import ConfigurationError, InvalidScope
 from bailiwick.frameworks.fasterapi.compat import BackgroundTasks, Request
-from bailiwick.frameworks.fasterapi.dependency_runner import Subtree
+from bailiwick.frameworks.fasterapi.dependency_runner import SubtreeRunner
 from bailiwick.frameworks.fasterapi.scope_dependency import SecurityMarker
 from bailiwick.graph.dependant import key_of
 from bailiwick.scopes import ScopeSet
@@ -30,13 +30,13 @@ class Security(SecurityMarker):
     __slots__ = ()
 
     def __init__(self, dependency: Any = None, *, scopes: Iterable[str] | None = None, use_cache: bool = True) -> None:
-        checked = None if scopes is None else _checked(scopes)
+        checked = None if scopes is None else _check_scopes(scopes)
         # FasterAPI would drop the scopes: what it is told to run delivers them.
-        super().__init__(dependency, checked, Standalone(self), use_cache=use_cache)
+        super().__init__(dependency, checked, StandaloneDependency(self), use_cache=use_cache)
 
 
-def _checked(scopes: Iterable[str]) -> tuple[str, ...]:
-    """The scopes as they may be declared (rule 7: neither empty nor a text)."""
+def _check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Return the scopes as they may be declared (rule 7: neither empty nor a text)."""
     if isinstance(scopes, str | bytes) or not isinstance(scopes, Sequence | AbstractSet):
         raise ConfigurationError(
             f"Security(scopes=...) takes a list of scopes, not a {type(scopes).__name__}: "
@@ -54,8 +54,8 @@ def _checked(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(scopes)) if isinstance(scopes, AbstractSet) else tuple(scopes)
 
 
-class Standalone:
-    """What FasterAPI runs for a `Security` in an application that nothing protects: its tree, solved by us.
+class StandaloneDependency:
+    """Runs a `Security` in an application that nothing protects: its tree, solved by us.
 
     Equal for the same callable and the same scopes, so that FasterAPI shares a value for each set of scopes.
     """
@@ -68,7 +68,7 @@ class Standalone:
         return key_of(self._marker.target), frozenset(self._marker.scopes or ())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Standalone) and self._value() == other._value()
+        return isinstance(other, StandaloneDependency) and self._value() == other._value()
 
     def __hash__(self) -> int:
         return hash(self._value())
@@ -85,5 +85,5 @@ class Standalone:
             ConfigurationError: the tree cannot be read, or holds a generator, which nobody would leave.
         """
         if self._tree is None:
-            self._tree = Subtree(self._marker)
+            self._tree = SubtreeRunner(self._marker)
         return await self._tree.run(request, tasks)
