@@ -268,7 +268,7 @@ class Attack:
             if "refresh_token" in tokens:
                 form = {"grant_type": "refresh_token", "client_id": "cli", "refresh_token": tokens["refresh_token"]}
             else:
-                form = {"grant_type": "password", "client_id": "cli", "username": "mallory", "password": PASSWORD}
+                form = {"grant_type": "password", "client_id": "cli", "username": "trudy", "password": PASSWORD}
             status, body = await self._ask(name, connection, "POST", "/token", form)
             tokens = json.loads(body) if status == 200 else {}
             if tokens:
@@ -370,7 +370,7 @@ async def provision(folder: Path, issuer: str) -> dict[str, str]:
     made: dict[str, str] = {}
     async with server:
         admin = await server.admin()
-        for name in [*(f"p{number}" for number in range(PEOPLE)), "mallory"]:
+        for name in [*(f"p{number}" for number in range(PEOPLE)), "mallory", "trudy"]:
             await admin.create_account(name, PASSWORD, roles=["reader"])
         scopes = ["items:read"]
         await admin.create_client(
