@@ -1,6 +1,7 @@
 """The socket of a served command, and how it says that it cannot have it."""
 
 import asyncio
+import logging
 import signal
 import socket
 import threading
@@ -68,7 +69,16 @@ def test_a_fault_of_ours_is_not_hidden():
         raise ZeroDivisionError
 
 
-def test_the_access_log_holds_no_query(capfd):
+@pytest.fixture
+def plain_loggers(monkeypatch):
+    """uvicorn's loggers as a new process has them: a server of another test may have given them handlers of its own."""
+    for name in ("uvicorn", "uvicorn.access", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        for attribute, value in (("propagate", True), ("handlers", []), ("disabled", False), ("level", logging.NOTSET)):
+            monkeypatch.setattr(logger, attribute, value)
+
+
+def test_the_access_log_holds_no_query(plain_loggers, capfd):
     async def app(conn, receive, send):
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})

@@ -33,7 +33,7 @@ async def open_store(where: str | Path, *, read_only: bool = False) -> Store:
     from .sqlite import SQLiteStore
 
     path = file_of(where)
-    return SQLiteStore(path.absolute(), read_only=True) if read_only else await SQLiteStore.open(path)
+    return await (SQLiteStore.open_to_read(path) if read_only else SQLiteStore.open(path))
 
 
 def file_of(where: str | Path) -> Path:

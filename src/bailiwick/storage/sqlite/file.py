@@ -19,7 +19,15 @@ from bailiwick.storage.migrations import HEAD, REVISIONS, VERSION_TABLE
 from .connection import BUSY_TIMEOUT, connect, connect_to_read
 from .reasons import explained
 
-__all__ = ["copy_to", "identity_of", "look_at_first_pages", "prepare", "version_of", "write_something"]
+__all__ = [
+    "copy_to",
+    "identity_of",
+    "look_at_first_pages",
+    "prepare",
+    "prepare_to_read",
+    "version_of",
+    "write_something",
+]
 
 # Alembic works with module-level state, so one database at a time is brought up to date in a process.
 _migrating = threading.Lock()
@@ -30,18 +38,34 @@ def prepare(path: Path) -> Path:
     path = path.absolute()
     with explained(path, opening=True):
         _check_place(path)
-        version = version_of(path)
-        if version is not None and version not in REVISIONS:
-            raise StoreError(
-                f"The database {path} was written by a newer version of Bailiwick (its version is {version[:40]!a}, "
-                f"the newest known here is {HEAD}). Update Bailiwick, or choose another file.",
-                id="BW503",
-            )
-        if version == HEAD:
+        if _known_version(path) == HEAD:
             _write_something(path)
         else:
             _migrate(path)
     return path
+
+
+def prepare_to_read(path: Path) -> Path:
+    """Look at a file without touching it, and see that this code can read it.
+
+    Raises:
+        StoreError: it cannot be opened (BW502), or is newer than this code (BW503).
+    """
+    path = path.absolute()
+    with explained(path, opening=True):
+        _known_version(path)
+    return path
+
+
+def _known_version(path: Path) -> str | None:
+    version = version_of(path)
+    if version is not None and version not in REVISIONS:
+        raise StoreError(
+            f"The database {path} was written by a newer version of Bailiwick (its version is {version[:40]!a}, "
+            f"the newest known here is {HEAD}). Update Bailiwick, or choose another file.",
+            id="BW503",
+        )
+    return version
 
 
 def _check_place(path: Path) -> None:

@@ -17,7 +17,7 @@ from bailiwick.errors import StoreError
 from bailiwick.storage.sql import SQLStore
 
 from .connection import connect, connect_to_read, raw_of
-from .file import identity_of, look_at_first_pages, prepare, write_something
+from .file import identity_of, look_at_first_pages, prepare, prepare_to_read, write_something
 from .reasons import explained, gone
 from .writer import Writer
 
@@ -69,6 +69,18 @@ class SQLiteStore(SQLStore):
                 nothing was written then.
         """
         return cls(await asyncio.to_thread(prepare, Path(path)))
+
+    @classmethod
+    async def open_to_read(cls, path: str | Path) -> Self:
+        """Open a file that is at the newest version, of which not a byte may change.
+
+        Args:
+            path: the file.
+
+        Raises:
+            StoreError: it cannot be opened (BW502), or is newer than this code (BW503).
+        """
+        return cls(await asyncio.to_thread(prepare_to_read, Path(path)), read_only=True)
 
     async def _read(self, work: Callable[[Connection], _T]) -> _T:
         # A few rows by their keys, from SQLite's cache or the system's, take tens of microseconds and wait
