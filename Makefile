@@ -27,7 +27,7 @@ help: ## say what there is
 run: $(RUNS) ## start the demo API on http://127.0.0.1:8000 (ARGS="--port 8080")
 	@$(VENV)/bin/bailiwick run $(ARGS)
 
-quick: $(STAMP) ## run the quick tests in under a minute, or those of one folder (ROOM=web)
+quick: $(STAMP) ## run the quick tests, or those of one folder (ROOM=web)
 	$(PY) -m pytest $(PARALLEL) --hypothesis-profile=quick -m "not slow and not timing" $(if $(ROOM),tests/$(ROOM)) $(ARGS)
 
 # Three runs: tests of time alone, with no other process beside them; very many cases without a tracer, which would make them
